@@ -1,0 +1,49 @@
+# Everything starts here: each target creates the virtual environment that it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check format bench lock docs clean
+
+demo: .venv/.demo                ## the whole data half on a miniature web, under 90 s
+	$(BIN)/uncurated demo
+
+test: .venv/.dev                 ## all tests but the benchmarks; loopback traffic only
+	$(BIN)/pytest
+
+check: .venv/.dev                ## format, lint, types, import layers, generated documentation
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m schemas --check
+
+format: .venv/.dev               ## what `check` asks for, done
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/python -m schemas
+
+bench: .venv/.dev                ## CPU time per image against img2dataset; see tests/benchmarks
+	$(BIN)/python -m tests.benchmarks.throughput
+
+lock:                            ## resolve all extras together, newest allowed, into requirements.lock
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install -q $(LOCK_FLAGS) torch==2.13.0
+	.venv-lock/bin/pip install -q $(LOCK_FLAGS) -e '.[gcp,s3,img2dataset,train,dev]'
+	.venv-lock/bin/pip check
+	.venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf .venv .venv-lock .venv-img2dataset .mypy_cache .ruff_cache .import_linter_cache
+
+.venv/.made: requirements.lock
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/.demo: .venv/.made pyproject.toml
+	$(BIN)/pip install -q -c requirements.lock -e '.[demo]'
+	touch $@
+
+.venv/.dev: .venv/.made pyproject.toml
+	$(BIN)/pip install -q -c requirements.lock -e '.[dev]'
+	touch $@ .venv/.demo

@@ -1,0 +1,1 @@
+"""Sources, fetching, decoding, fingerprints, evaluation index, packing: plain Python, no Beam."""

@@ -1,0 +1,166 @@
+"""Recompute what a dataset claims: digests, conservation, offsets, roots, schema versions."""
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
+
+from ingest import storage
+from ingest.audit.finding import Finding, differing
+from ingest.audit.shard_check import check_shard
+from ingest.pack.seal import check_complete, decontamination, totals
+from schemas.manifest import (
+    BUILD_FILE,
+    DATASET_FILE,
+    MANIFEST_FILE,
+    PLAN_FILE,
+    SCHEMA_VERSION,
+    BuildRecord,
+    Commit,
+    DatasetRecord,
+    PlanRecord,
+    commit_path,
+    decode,
+    digest,
+    encode,
+)
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+@dataclass
+class AuditReport:
+    """What was verified, and all that is wrong."""
+
+    dataset: str
+    record: DatasetRecord | None = None
+    findings: list[Finding] = field(default_factory=list)
+    num_uncommitted: int = 0
+
+    def lines(self) -> Iterator[str]:
+        """The report as text, findings last."""
+        if self.record is not None:
+            record = self.record
+            yield f"dataset: {self.dataset}"
+            yield (
+                f"candidates: {record.num_candidates:,} = "
+                + " + ".join(f"{count:,} {word}" for word, count in record.outcomes.items())
+            )
+            yield f"kept: {record.num_kept:,} images, {record.image_bytes:,} bytes"
+            yield f"decontamination: {record.decontamination}"
+            yield f"Merkle root: {record.merkle_root}"
+        if self.num_uncommitted:
+            yield f"note: {self.num_uncommitted} files that no commit names (interrupted attempts)"
+        for finding in self.findings:
+            yield f"WRONG {finding}"
+        yield "verdict: " + (f"{len(self.findings)} mismatches" if self.findings else "verified")
+
+
+def audit(dataset: str, on_shard: Callable[[str], None] = lambda name: None) -> AuditReport:
+    """The report on a sealed dataset; reads every byte of it."""
+    report = AuditReport(dataset)
+    record = _read(DatasetRecord, DATASET_FILE, report)
+    if record is None:
+        return report
+    report.record = record
+    report.findings += differing(
+        DATASET_FILE,
+        schema_version=(SCHEMA_VERSION, record.schema_version),
+        record_sha256=(record.sealed().record_sha256, record.record_sha256),
+        decontamination=(decontamination(record.build), record.decontamination),
+    )
+    plan = _read(PlanRecord, PLAN_FILE, report, record.plan_sha256)
+    build = _read(BuildRecord, BUILD_FILE, report, record.build_sha256)
+    report.findings += differing(PLAN_FILE, content=(record.plan, plan or record.plan))
+    report.findings += differing(BUILD_FILE, content=(record.build, build or record.build))
+    rows = _read_manifest(record, report)
+    if rows is None:
+        return report
+    _check_totals(record, rows, report)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for row, found in zip(
+            rows, pool.map(partial(_check_row, dataset, record), rows), strict=True
+        ):
+            report.findings += found
+            on_shard(row.shard_file)
+    report.num_uncommitted = _count_uncommitted(dataset, rows)
+    return report
+
+
+def _read(
+    model: type[AnyModel], path: str, report: AuditReport, sha256: str | None = None
+) -> AnyModel | None:
+    """A JSON document in its canonical form; None, and a finding, if it cannot be read."""
+    try:
+        content = storage.read_bytes(storage.join(report.dataset, path))
+        document = decode(model, content)
+    except FileNotFoundError:
+        report.findings.append(Finding(path, "expected a file, got none"))
+        return None
+    except (ValidationError, UnicodeDecodeError) as error:
+        report.findings.append(Finding(path, f"expected a valid {model.__name__}, got {error}"))
+        return None
+    report.findings += differing(
+        path,
+        sha256=(sha256 or digest(content), digest(content)),
+        canonical_sha256=(digest(encode(document)), digest(content)),
+    )
+    return document
+
+
+def _read_manifest(record: DatasetRecord, report: AuditReport) -> list[Commit] | None:
+    try:
+        content = storage.read_bytes(storage.join(report.dataset, MANIFEST_FILE))
+    except FileNotFoundError:
+        report.findings.append(Finding(MANIFEST_FILE, "expected a file, got none"))
+        return None
+    report.findings += differing(MANIFEST_FILE, sha256=(record.manifest_sha256, digest(content)))
+    try:
+        return Commit.from_table(pq.read_table(io.BytesIO(content)))
+    except (pa.ArrowException, OSError, ValidationError) as error:
+        report.findings.append(Finding(MANIFEST_FILE, f"expected a table of commits, got {error}"))
+        return None
+
+
+def _check_totals(record: DatasetRecord, rows: list[Commit], report: AuditReport) -> None:
+    try:
+        check_complete(record.plan, rows)
+    except AssertionError as error:
+        report.findings.append(Finding(MANIFEST_FILE, f"conservation: {error}"))
+    pairs: dict[str, tuple[Any, Any]] = {
+        name: (value, getattr(record, name)) for name, value in totals(rows).items()
+    }
+    report.findings += differing(DATASET_FILE, num_shards=(len(rows), record.num_shards), **pairs)
+
+
+def _check_row(dataset: str, record: DatasetRecord, row: Commit) -> list[Finding]:
+    """What is wrong with one shard, its ledger, plan part and commit."""
+    path = commit_path(row.shard)
+    findings = differing(
+        path,
+        schema_version=(SCHEMA_VERSION, row.schema_version),
+        build_sha256=(record.build_sha256, row.build_sha256),
+    )
+    try:
+        content = storage.read_bytes(storage.join(dataset, path))
+        findings += differing(path, sha256=(digest(encode(row)), digest(content)))
+    except FileNotFoundError:
+        findings.append(Finding(path, "expected a file, got none"))
+    return findings + check_shard(dataset, row)
+
+
+def _count_uncommitted(dataset: str, rows: list[Commit]) -> int:
+    committed = {path for row in rows for path in (row.shard_file, row.ledger_file)}
+    found = {
+        f"{folder}/{path}"
+        for folder in ("shards", "ledger")
+        for path in storage.list_files(storage.join(dataset, folder))
+    }
+    return len(found - committed)

@@ -1,0 +1,1 @@
+"""The evaluation images that a dataset must not contain: `build`, `search`."""

@@ -1,0 +1,1 @@
+"""From a URL to its bytes, politely and safely: `crawler` decides, `client` transfers."""

@@ -1,0 +1,1 @@
+"""From bytes to what they are: `decode` in killable processes, which `sandbox` keeps."""

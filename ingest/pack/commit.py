@@ -1,0 +1,130 @@
+"""Items of a finished shard -> tar, ledger and commit: written once, the commit last."""
+
+import io
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+
+from ingest import storage
+from ingest.inspect.header import EXTENSIONS
+from ingest.inspect.spool import Spool
+from ingest.pack.ledger import Item, ledger_table, sample_json
+from ingest.pack.tar import Sample, write_tar
+from schemas.manifest import (
+    Commit,
+    commit_path,
+    content_path,
+    decode,
+    digest,
+    encode,
+    plan_part_path,
+)
+from schemas.merkle import merkle_root
+from schemas.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class ShardContent:
+    """What a shard is made of, in plan order, and what it was made from."""
+
+    shard: int
+    num_planned: int
+    plan_sha256: str
+    build_sha256: str
+    items: list[Item]
+
+
+def read_commit(dataset: str, shard: int) -> Commit | None:
+    """The commit of a finished shard; None if there is none yet."""
+    try:
+        return decode(Commit, storage.read_bytes(storage.join(dataset, commit_path(shard))))
+    except FileNotFoundError:
+        return None
+
+
+def pack_shard(content: ShardContent, spool: Spool, dataset: str, scratch: str) -> Commit:
+    """Write the files of a shard and commit it; the commit that counts, ours or an earlier one."""
+    kept = [item for item in content.items if item.outcome is Outcome.KEPT]
+    with storage.staged(storage.join(dataset, "shards"), scratch) as local:
+        with local.open("wb", buffering=0) as file:
+            tar = write_tar(_samples(kept, spool), file)
+        shard_file = content_path("shards", content.shard, tar.sha256, "tar")
+        storage.publish(local, storage.join(dataset, shard_file))
+    for item, offset in zip(kept, tar.offsets, strict=True):
+        item.offset_bytes = offset
+    ledger = _ledger_bytes(content)
+    ledger_sha256 = digest(ledger)
+    ledger_file = content_path("ledger", content.shard, ledger_sha256, "parquet")
+    storage.write_bytes(storage.join(dataset, ledger_file), ledger)
+    commit = Commit(
+        shard=content.shard,
+        build_sha256=content.build_sha256,
+        plan_file=plan_part_path(content.shard),
+        plan_sha256=content.plan_sha256,
+        shard_file=shard_file,
+        shard_bytes=tar.num_bytes,
+        shard_sha256=tar.sha256,
+        ledger_file=ledger_file,
+        ledger_bytes=len(ledger),
+        ledger_sha256=ledger_sha256,
+        num_candidates=content.num_planned,
+        num_kept=len(kept),
+        image_bytes=sum(item.visit.body.length for item in kept if item.visit and item.visit.body),
+        outcomes=_count(content.items),
+        merkle_root=merkle_root(tar.leaves).hex(),
+    )
+    check_conservation(commit)
+    return _publish(commit, dataset)
+
+
+def check_conservation(commit: Commit) -> None:
+    """Raise AssertionError unless the outcomes of a shard add up to what was planned for it."""
+    total = sum(commit.outcomes.values())
+    if total != commit.num_candidates or commit.outcomes.get("kept", 0) != commit.num_kept:
+        raise AssertionError(
+            f"shard {commit.shard}: expected {commit.num_candidates} outcomes with "
+            f"{commit.num_kept} kept, got {total}: {commit.outcomes}"
+        )
+
+
+def _publish(commit: Commit, dataset: str) -> Commit:
+    """First commit wins: a loser deletes what only it had written."""
+    if storage.create_bytes(storage.join(dataset, commit_path(commit.shard)), encode(commit)):
+        return commit
+    winner = read_commit(dataset, commit.shard)
+    assert winner is not None
+    for ours, theirs in (
+        (commit.shard_file, winner.shard_file),
+        (commit.ledger_file, winner.ledger_file),
+    ):
+        if ours != theirs:
+            storage.remove(storage.join(dataset, ours))
+    return winner
+
+
+def _samples(kept: list[Item], spool: Spool) -> Iterator[Sample]:
+    for item in kept:
+        assert item.visit is not None
+        assert item.visit.body is not None
+        assert item.inspection is not None
+        yield Sample(
+            id=item.candidate.id,
+            extension=EXTENSIONS[item.inspection.format],
+            content=spool.read(item.visit.body),
+            sha256=item.inspection.sha256,
+            json=sample_json(item),
+        )
+
+
+def _ledger_bytes(content: ShardContent) -> bytes:
+    buffer = io.BytesIO()
+    table = ledger_table(content.items, content.shard)
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _count(items: list[Item]) -> dict[str, int]:
+    counted = Counter(item.outcome for item in items if item.outcome is not None)
+    return {outcome.value: counted[outcome] for outcome in Outcome if counted[outcome]}

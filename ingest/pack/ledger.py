@@ -1,0 +1,150 @@
+"""Rows of a finished shard -> ledger columns, and the JSON that goes into the shard."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from ingest.evaluation_index.search import Match
+from ingest.fetch.crawler import Visit
+from ingest.inspect.decode import Inspection
+from schemas.candidate import Candidate
+from schemas.ledger import LedgerRow
+from schemas.outcome import Outcome
+
+_MAX_HEADER_CHARS = 1000
+
+
+@dataclass
+class Item:
+    """One candidate on its way through a work unit."""
+
+    candidate: Candidate
+    outcome: Outcome | None = None
+    detail: str | None = None
+    visit: Visit | None = None
+    inspection: Inspection | None = None
+    match: Match | None = None
+    offset_bytes: int | None = None
+
+
+def ledger_table(items: list[Item], shard: int) -> pa.Table:
+    """The ledger part of a shard: one row for each item, in plan order."""
+    rows = [_row(item, shard) for item in items]
+    columns = zip(*rows, strict=True) if rows else ((),) * len(LedgerRow.model_fields)
+    named = dict(zip(LedgerRow.model_fields, map(list, columns), strict=True))
+    return LedgerRow.columns_to_table(named)
+
+
+def sample_json(item: Item) -> bytes:
+    """The stable provenance of a kept item; nothing in it varies between runs."""
+    candidate, inspection = item.candidate, item.inspection
+    assert inspection is not None
+    body = _body(item)
+    return orjson.dumps(
+        {
+            "id": candidate.id,
+            "source": candidate.source,
+            "row": candidate.row,
+            "url": candidate.url,
+            "num_bytes": body,
+            "sha256": inspection.sha256,
+            "format": inspection.format,
+            "width_px": inspection.width_px,
+            "height_px": inspection.height_px,
+            "mode": inspection.mode,
+            "num_frames": inspection.num_frames,
+            "exif_orientation": inspection.exif_orientation,
+            "exif_date": inspection.exif_date,
+            "phash": inspection.phash,
+            "texture": inspection.texture,
+            "columns": orjson.Fragment(candidate.columns or b"{}"),
+        },
+        option=orjson.OPT_SORT_KEYS,
+    )
+
+
+def _row(item: Item, shard: int) -> tuple[Any, ...]:
+    """The values of one ledger row, in the order of LedgerRow's fields."""
+    candidate, outcome = item.candidate, item.outcome
+    if outcome is None:
+        raise AssertionError(f"candidate {candidate.id} has no outcome")
+    length = _body(item)
+    return (
+        candidate.id,
+        candidate.source,
+        candidate.row,
+        candidate.url,
+        candidate.carrier.value,
+        candidate.columns,
+        outcome.value,
+        item.detail,
+        *_visit_values(item.visit or _NO_VISIT),
+        length,
+        *_inspection_values(item.inspection),
+        *((item.match.name, item.match.distance) if item.match else (None, None)),
+        shard,
+        item.offset_bytes,
+        length if item.offset_bytes is not None else None,
+    )
+
+
+_NO_VISIT = Visit()
+
+
+def _visit_values(visit: Visit) -> tuple[Any, ...]:
+    """`final_url` to `attempts`."""
+    answer = visit.answer
+    if answer is None:
+        declared: tuple[Any, ...] = (None,) * 5
+    else:
+        declared = (
+            answer.status,
+            _clip(answer.header("content-type")),
+            _declared_length(answer.header("content-length")),
+            _clip(answer.header("etag")),
+            _clip(answer.header("last-modified")),
+        )
+    return (
+        visit.final_url,
+        visit.redirects,
+        (answer.address or None) if answer else None,
+        visit.fetched_at_us,
+        visit.fetch_ms,
+        *declared,
+        visit.signals,
+        visit.rule,
+        visit.attempts,
+    )
+
+
+def _inspection_values(inspection: Inspection | None) -> tuple[Any, ...]:
+    """`sha256` to `texture`."""
+    if inspection is None:
+        return (None,) * 8 + ((), None, None)
+    return (
+        inspection.sha256,
+        inspection.format,
+        inspection.width_px,
+        inspection.height_px,
+        inspection.mode,
+        inspection.num_frames,
+        inspection.exif_orientation,
+        inspection.exif_date,
+        inspection.warnings,
+        inspection.phash,
+        inspection.texture,
+    )
+
+
+def _body(item: Item) -> int | None:
+    return item.visit.body.length if item.visit and item.visit.body else None
+
+
+def _clip(value: str | None) -> str | None:
+    return value[:_MAX_HEADER_CHARS] if value else value
+
+
+def _declared_length(value: str | None) -> int | None:
+    return int(value) if value and value.isdecimal() and len(value) < 18 else None

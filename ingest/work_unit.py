@@ -1,0 +1,227 @@
+"""The work unit: one plan part -> one committed shard; drives fetch, inspect, match and pack.
+
+One `Engine` serves a process: an event loop with hundreds of connections, decoder processes beside
+it, one thread that packs. Up to three shards are under way: the tail of one overlaps the next.
+"""
+
+import asyncio
+import selectors
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from ingest import storage
+from ingest.errors import FetchError, InspectError
+from ingest.evaluation_index.search import EvaluationIndex
+from ingest.fetch.crawler import Crawler, Visit
+from ingest.fingerprint import HASH_BITS
+from ingest.inspect.sandbox import DecoderPool
+from ingest.inspect.spool import Spool
+from ingest.pack.commit import ShardContent, pack_shard, read_commit
+from ingest.pack.ledger import Item
+from ingest.plan_part import read_plan_part
+from ingest.progress import ProgressSender
+from schemas.candidate import Carrier
+from schemas.manifest import Commit
+from schemas.options import BuildOptions
+from schemas.outcome import Outcome
+
+_SHARDS_UNDER_WAY = 3
+# Candidates that wait for a host's turn or a decoder hold no connection, so there are more of them.
+_WINDOW_PER_CONNECTION = 4
+_FILE_READERS = 16
+_PATIENCE_S = 0.002
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a process must know to take part in a build."""
+
+    options: BuildOptions
+    build_sha256: str
+    num_processes: int = 1
+    progress_address: str = ""
+
+
+class Engine:
+    """Builds shards in one process; not thread-safe."""
+
+    def __init__(self, run: Run) -> None:
+        options = run.options
+        self._run, self._options = run, options
+        self._index = (
+            EvaluationIndex.open(options.match.eval_index) if options.match.eval_index else None
+        )
+        self._progress = ProgressSender(run.progress_address)
+        self._loop = asyncio.SelectorEventLoop(CoalescingSelector())
+        self._spools = [Spool(i, options.pack.scratch) for i in range(_SHARDS_UNDER_WAY)]
+        self._decoders = DecoderPool(options.inspect, [spool.descriptor for spool in self._spools])
+        self._packer = ThreadPoolExecutor(1, thread_name_prefix="pack")
+        self._readers = ThreadPoolExecutor(_FILE_READERS, thread_name_prefix="read")
+        self._units: set[asyncio.Task[Commit]] = set()
+        self._loop.run_until_complete(self._start())
+
+    async def _start(self) -> None:
+        """Make what belongs to the event loop."""
+        self._crawler = Crawler(self._options, self._run.num_processes)
+        self._window = asyncio.Semaphore(_WINDOW_PER_CONNECTION * self._options.fetch.connections)
+        self._free: asyncio.Queue[Spool] = asyncio.Queue()
+        for spool in self._spools:
+            self._free.put_nowait(spool)
+
+    def submit(self, shard: int) -> list[Commit]:
+        """Begin a shard, return when its last candidate has begun: the commits finished by then."""
+        commit = read_commit(self._options.output, shard)
+        if commit is not None:
+            for outcome, count in commit.outcomes.items():
+                self._progress.add(outcome, count)
+            return [commit]
+        return self._loop.run_until_complete(self._submit(shard))
+
+    def drain(self) -> list[Commit]:
+        """Finish all shards that are under way and return their commits."""
+        commits = self._loop.run_until_complete(self._drain())
+        self._progress.flush()
+        return commits
+
+    def close(self) -> None:
+        """End all processes, threads and connections; what is not committed is lost."""
+        self._loop.run_until_complete(self._abandon())
+        self._crawler.close()
+        self._decoders.close()
+        self._packer.shutdown()
+        self._readers.shutdown()
+        self._progress.close()
+        for spool in self._spools:
+            spool.close()
+        self._loop.close()
+
+    async def _submit(self, shard: int) -> list[Commit]:
+        begun = asyncio.Event()
+        spool = await self._free.get()
+        unit = asyncio.create_task(self._build(shard, spool, begun))
+        unit.add_done_callback(lambda _: begun.set())
+        self._units.add(unit)
+        await begun.wait()
+        return self._collect()
+
+    async def _drain(self) -> list[Commit]:
+        if self._units:
+            await asyncio.wait(self._units)
+        return self._collect()
+
+    async def _abandon(self) -> None:
+        for unit in self._units:
+            unit.cancel()
+        await asyncio.gather(*self._units, return_exceptions=True)
+
+    def _collect(self) -> list[Commit]:
+        """The commits of the units that are done; raises what a unit raised."""
+        done = {unit for unit in self._units if unit.done()}
+        self._units -= done
+        return [unit.result() for unit in done]
+
+    async def _build(self, shard: int, spool: Spool, begun: asyncio.Event) -> Commit:
+        try:
+            candidates, plan_sha256 = read_plan_part(self._options.output, shard)
+            items = [Item(candidate) for candidate in candidates]
+            async with asyncio.TaskGroup() as group:
+                for item in items:
+                    await self._window.acquire()
+                    group.create_task(self._process(item, spool))
+                begun.set()
+            content = ShardContent(
+                shard, len(candidates), plan_sha256, self._run.build_sha256, items
+            )
+            return await self._finish(content, spool)
+        finally:
+            spool.clear()
+            self._free.put_nowait(spool)
+
+    async def _process(self, item: Item, spool: Spool) -> None:
+        """Fetch and inspect one candidate; sets its outcome if it cannot be kept."""
+        try:
+            await self._get(item, spool)
+            if item.visit and item.visit.body:
+                item.inspection = await self._decoders.inspect(item.visit.body)
+        except (FetchError, InspectError) as error:
+            item.outcome, item.detail = error.outcome, error.detail
+        finally:
+            self._window.release()
+        num_bytes = item.visit.body.length if item.visit and item.visit.body else 0
+        self._progress.add(item.outcome or Outcome.KEPT, num_bytes=num_bytes)
+
+    async def _get(self, item: Item, spool: Spool) -> None:
+        candidate = item.candidate
+        if candidate.problem is not None:
+            item.outcome, item.detail = candidate.problem, candidate.problem_detail
+        elif candidate.carrier == Carrier.FILE:
+            cap = self._options.fetch.max_image_bytes
+            content = await self._loop.run_in_executor(self._readers, read_file, candidate.url, cap)
+            item.visit = Visit(body=spool.append(content), attempts=1)
+        else:
+            item.visit = await self._crawler.visit(candidate.url, spool)
+            item.outcome, item.detail = item.visit.outcome, item.visit.detail
+
+    async def _finish(self, content: ShardContent, spool: Spool) -> Commit:
+        """Match and pack in the packing thread, so that the next shard goes on meanwhile."""
+        in_packer = partial(self._loop.run_in_executor, self._packer)
+        if self._index is not None:
+            radius = self._options.match.match_radius
+            await in_packer(match_items, self._index, content.items, radius)
+        for item in content.items:
+            if item.outcome is None:
+                item.outcome = Outcome.KEPT
+            elif item.inspection is not None:
+                self._progress.add(item.outcome)
+                self._progress.add(Outcome.KEPT, -1)
+        options = self._options
+        return await in_packer(pack_shard, content, spool, options.output, options.pack.scratch)
+
+
+class CoalescingSelector(selectors.DefaultSelector):
+    """Waits a little before it looks, so that one look finds many events.
+
+    Hundreds of connections bring an event every few tens of microseconds, and each look costs more
+    than the event; two milliseconds of patience halve the CPU time of the loop (benchmark README).
+    """
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None or timeout > _PATIENCE_S:
+            time.sleep(_PATIENCE_S)
+            timeout = None if timeout is None else timeout - _PATIENCE_S
+        return super().select(timeout)
+
+
+def match_items(index: EvaluationIndex, items: list[Item], radius: int) -> None:
+    """Set the match of each inspected item, and the outcome of those that are copies."""
+    found = [(item, item.inspection) for item in items if item.inspection is not None]
+    if not found:
+        return
+    joined = bytes.fromhex("".join(inspection.phash for _, inspection in found))
+    codes = np.frombuffer(joined, dtype=np.uint8).reshape(-1, HASH_BITS // 8)
+    textures = np.array([inspection.texture for _, inspection in found], dtype=np.uint16)
+    digests = [inspection.sha256 for _, inspection in found]
+    matches = index.match(digests, codes, textures, radius)
+    for (item, _), match in zip(found, matches, strict=True):
+        item.match = match
+        if match is not None and match.outcome is not None:
+            item.outcome = match.outcome
+            item.detail = f"{match.name} ({match.variant}), {match.distance} bits away"
+
+
+def read_file(uri: str, max_bytes: int) -> bytes:
+    """The bytes of a stored image; raises FetchError if it is empty, too large or unreadable."""
+    try:
+        with storage.open_input(uri) as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise FetchError(Outcome.UNREADABLE, str(error)) from error
+    if not content:
+        raise FetchError(Outcome.EMPTY, "the file has no bytes")
+    if len(content) > max_bytes:
+        raise FetchError(Outcome.TOO_LARGE, f"expected at most {max_bytes} bytes, got more")
+    return content

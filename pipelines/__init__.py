@@ -1,0 +1,1 @@
+"""Beam pipelines and the `uncurated` command; the work itself is in `ingest`."""

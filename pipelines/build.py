@@ -1,0 +1,102 @@
+"""Build the shards of a planned dataset on Beam, then seal it."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+from ingest.evaluation_index.search import EvaluationIndex
+
+from ingest.pack.seal import begin_build, read_seal, seal_dataset
+from ingest.work_unit import Engine, Run
+from pipelines.options import num_fetching_processes
+from schemas.manifest import Commit, DatasetRecord, PlanRecord, decode, encode
+from schemas.options import BuildOptions
+
+_log = logging.getLogger(__name__)
+
+
+class BuildShard(beam.DoFn):
+    """Build one shard from its plan part and yield its `Commit`, as JSON."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._engine: Engine | None = None
+
+    def setup(self) -> None:
+        self._engine = Engine(self._run)  # once a process: sockets, decoders, evaluation index
+
+    def process(self, shard: int) -> list[bytes]:
+        # The shard goes on while the next begins: its commit may be yielded by a later call.
+        return self._counted(lambda engine: engine.submit(shard))
+
+    def finish_bundle(self) -> list[WindowedValue]:
+        window = GlobalWindow()
+        return [
+            WindowedValue(content, window.max_timestamp(), [window])
+            for content in self._counted(Engine.drain)
+        ]
+
+    def teardown(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _counted(self, work: Callable[[Engine], list[Commit]]) -> list[bytes]:
+        """The commits that some work finished, as JSON; a failure ends all processes first."""
+        assert self._engine is not None
+        try:
+            commits = work(self._engine)
+        except BaseException:
+            self.teardown()
+            raise
+        for commit in commits:
+            for outcome, count in commit.outcomes.items():
+                Metrics.counter("outcomes", outcome).inc(count)
+        return [encode(commit) for commit in commits]
+
+
+class SealDataset(beam.DoFn):
+    """Write manifest and dataset record from all commits."""
+
+    def __init__(self, dataset: str) -> None:
+        self._dataset = dataset
+
+    def process(self, keyed: tuple[str, Iterable[bytes]]) -> None:
+        seal_dataset(self._dataset, [decode(Commit, content) for content in keyed[1]])
+
+
+def build(
+    options: BuildOptions,
+    plan: PlanRecord,
+    beam_arguments: Sequence[str],
+    progress_address: str = "",
+) -> DatasetRecord | None:
+    """The record of the finished dataset; None if the runner goes on without us (templates).
+
+    Shards that are committed already are neither fetched nor written again.
+    """
+    num_processes = num_fetching_processes(beam_arguments, options.politeness)
+    index_uri = options.match.eval_index
+    index = EvaluationIndex.open(index_uri).record if index_uri else None
+    build_sha256 = begin_build(options, index)
+    sealed = read_seal(options.output)
+    if sealed is not None:
+        _log.info("%s is complete already: nothing to do", options.output)
+        return sealed
+    run = Run(options, build_sha256, num_processes, progress_address)
+    pipeline = beam.Pipeline(options=PipelineOptions(list(beam_arguments)))
+    _ = (
+        pipeline
+        | "ListShards" >> beam.Create(range(plan.num_shards))
+        | "SpreadShards" >> beam.Reshuffle()
+        | "BuildShard" >> beam.ParDo(BuildShard(run)).with_output_types(bytes)
+        | "CollectCommits" >> beam.WithKeys("all").with_output_types(tuple[str, bytes])
+        | "GroupCommits" >> beam.GroupByKey()
+        | "SealDataset" >> beam.ParDo(SealDataset(options.output))
+    )
+    pipeline.run().wait_until_finish()
+    return read_seal(options.output)

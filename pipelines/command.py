@@ -1,0 +1,249 @@
+"""The `uncurated` command: finds the sub-command, reads its options, tells errors as sentences."""
+
+import argparse
+import logging
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from ingest import storage
+from ingest.errors import SetupError
+from pipelines.options import add_flags, check_rest, read_options
+from schemas.manifest import PLAN_FILE, DatasetRecord, PlanRecord, decode
+from schemas.options import (
+    AuditOptions,
+    BuildOptions,
+    DatasetOptions,
+    DemoOptions,
+    IndexOptions,
+    Options,
+    PlanOptions,
+)
+
+_log = logging.getLogger(__name__)
+# What Beam says of parts that are not used here.
+_BEAM_NOISE = ("apitools not found", "No semi_persistent_directory found")
+_WORKER_ERROR = re.compile(r"^ingest\.errors\.SetupError: (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command; `run` gets its flags and what is left for Beam, and returns the exit code."""
+
+    summary: str
+    models: tuple[type[Options], ...]
+    run: Callable[[argparse.Namespace, list[str]], int]
+    examples: tuple[str, ...]
+    takes_beam: bool = False
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0 done, 1 an audit that found something, 2 a wrong command or setup."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    command = COMMANDS[arguments.command]
+    _configure_logging()
+    try:
+        return command.run(arguments, check_rest(rest, command.takes_beam))
+    except SetupError as error:
+        return _refuse(str(error))
+    except RuntimeError as error:
+        # Beam wraps what a worker raised into one long text.
+        found = _WORKER_ERROR.search(str(error))
+        if found is None:
+            raise
+        return _refuse(found.group(1))
+
+
+def _refuse(message: str) -> int:
+    Console(stderr=True, soft_wrap=True).print(f"uncurated: {message}", markup=False, style="red")
+    return 2
+
+
+def run_plan(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Plan a dataset."""
+    from pipelines.plan import plan
+
+    dataset = read_options(DatasetOptions, arguments).output
+    record = plan(read_options(PlanOptions, arguments), dataset, beam_arguments)
+    _say(f"planned {record.num_candidates:,} of {record.num_rows:,} rows in {dataset}")
+    return 0
+
+
+def run_build(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Build a dataset, planning it first if need be."""
+    from pipelines.build import build
+    from pipelines.progress import show_progress
+
+    options = read_options(BuildOptions, arguments)
+    _warn_of_anonymity(options)
+    plan_record = _find_plan(arguments, options.output, beam_arguments)
+    with show_progress(plan_record.num_candidates, beam_arguments) as address:
+        record = build(options, plan_record, beam_arguments, address)
+    if record is None:
+        _say("submitted; `uncurated audit` will tell when the dataset is complete")
+        return 0
+    print_summary(options.output, record)
+    return 0
+
+
+def run_index(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Write an evaluation index."""
+    from ingest.evaluation_index.build import build_index
+    from pipelines.progress import count_on_terminal
+
+    options = read_options(IndexOptions, arguments)
+    with count_on_terminal("evaluation images") as on_image:
+        record = build_index(options, on_image)
+    sets = ", ".join(f"{name}: {count:,} images" for name, count in sorted(record.sets.items()))
+    _say(f"{options.output}: {sets}; sha256 {record.sha256}")
+    return 0
+
+
+def run_audit(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Verify a dataset; 1 if anything is wrong."""
+    from ingest.audit.verify import audit
+    from pipelines.progress import count_on_terminal
+
+    dataset = read_options(AuditOptions, arguments).dataset
+    with count_on_terminal("shards verified") as on_shard:
+        report = audit(dataset, on_shard)
+    for line in report.lines():
+        _say(line)
+    return 1 if report.findings else 0
+
+
+def run_demo(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Run the demo."""
+    from pipelines.demo import run_demo as run
+
+    return run(read_options(DemoOptions, arguments), beam_arguments)
+
+
+def print_summary(dataset: str, record: DatasetRecord) -> None:
+    """Tell what a finished dataset holds, outcome by outcome."""
+    from pipelines.progress import outcome_table
+
+    Console().print(outcome_table(record))
+    _say(f"dataset: {dataset}")
+    _say(f"decontamination: {record.decontamination}")
+    _say(f"Merkle root: {record.merkle_root}")
+
+
+def _find_plan(
+    arguments: argparse.Namespace, dataset: str, beam_arguments: list[str]
+) -> PlanRecord:
+    """The plan: made from --input, or the one that is there when no input is named."""
+    from pipelines.plan import plan
+
+    if "input" in arguments:
+        return plan(read_options(PlanOptions, arguments), dataset, beam_arguments)
+    try:
+        content = storage.read_bytes(storage.join(dataset, PLAN_FILE))
+    except FileNotFoundError as error:
+        raise SetupError(
+            f"expected --input, or a dataset with a {PLAN_FILE}, got neither at {dataset}"
+        ) from error
+    return decode(PlanRecord, content)
+
+
+def _warn_of_anonymity(options: BuildOptions) -> None:
+    agent = options.fetch.user_agent
+    if not any(sign in agent for sign in ("@", "http://", "https://")):
+        _log.warning(
+            "the user agent %r names nobody who can be reached: add a page or address by "
+            "--user-agent before you crawl hosts that are not yours",
+            agent,
+        )
+
+
+def _say(text: str) -> None:
+    Console(soft_wrap=True).print(text, markup=False, highlight=False)
+
+
+def _configure_logging() -> None:
+    handler = RichHandler(console=Console(stderr=True), show_path=False)
+    handler.addFilter(lambda record: not any(one in record.getMessage() for one in _BEAM_NOISE))
+    # force: importing Beam without its cloud extra has configured the root logger already.
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="uncurated",
+        description="From the raw web to sealed, verifiable training shards.",
+        epilog="`uncurated COMMAND --help` shows a command's flags and examples.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=version("uncurated"))
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        beam = "\nAll options of Beam are accepted too, such as --direct_num_workers=2."
+        sub = commands.add_parser(
+            name,
+            help=command.summary,
+            description=command.summary + "." + (beam if command.takes_beam else ""),
+            epilog="examples:\n  " + "\n  ".join(command.examples),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        for model in command.models:
+            add_flags(sub, model)
+    return parser
+
+
+COMMANDS = {
+    "demo": Command(
+        "the whole story on a miniature web on this machine, in about a minute",
+        (DemoOptions,),
+        run_demo,
+        ("uncurated demo", "uncurated demo --output /tmp/demo"),
+        takes_beam=True,
+    ),
+    "index": Command(
+        "write an evaluation index, which `build` matches against",
+        (IndexOptions,),
+        run_index,
+        (
+            "uncurated index --eval-set imagenet=/data/imagenet/val --output eval.index",
+            "uncurated index --eval-set a=a.tar --eval-set b=b.parquet --output eval.index",
+        ),
+    ),
+    "plan": Command(
+        "choose, shuffle and shard the candidates of a dataset",
+        (PlanOptions, DatasetOptions),
+        run_plan,
+        (
+            "uncurated plan --input urls.parquet --output DATASET",
+            "uncurated plan --input 'lists/*.csv.gz' --sample-rate 0.01 --output DATASET",
+        ),
+        takes_beam=True,
+    ),
+    "build": Command(
+        "fetch, inspect, decontaminate, pack and seal a dataset; run again to continue",
+        (PlanOptions, BuildOptions),
+        run_build,
+        (
+            "uncurated build --input urls.parquet --output DATASET",
+            "uncurated build --input urls.parquet --eval-index eval.index --output DATASET \\",
+            "    --user-agent 'mybot/1.0 (+https://example.org/bot)' --host-requests-per-s 2",
+            "uncurated build --output DATASET                # continue a planned dataset",
+        ),
+        takes_beam=True,
+    ),
+    "audit": Command(
+        "recompute everything that a dataset claims; exit code 1 names what is wrong",
+        (AuditOptions,),
+        run_audit,
+        ("uncurated audit DATASET",),
+    ),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

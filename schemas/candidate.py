@@ -1,0 +1,32 @@
+"""Candidate: one input reference, as the plan holds it."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import pyarrow as pa
+from pydantic import Field
+
+from schemas.arrow import Count, Record, SampleId, Text
+from schemas.outcome import Outcome
+
+
+class Carrier(StrEnum):
+    """Where the bytes of a candidate come from."""
+
+    URL = "url"
+    FILE = "file"
+
+
+class Candidate(Record):
+    """What to get, and from which source and row."""
+
+    id: SampleId = Field(description="32 hex digits from (source, row, URL); the sample's key")
+    source: Text = Field(description="URI of the table or folder that named it")
+    row: Count = Field(description="row in that table, or place in that folder, from 0")
+    url: Text = Field(description="URL as given; for stored bytes the URI of their file")
+    carrier: Annotated[Carrier, pa.string()] = Field(description="`url`: fetch it; `file`: read it")
+    columns: Text | None = Field(description="pass-through columns of the input, as a JSON object")
+    problem: Annotated[Outcome, pa.string()] | None = Field(
+        default=None, description="outcome already known when planning, such as `malformed_row`"
+    )
+    problem_detail: Text | None = Field(default=None, description="what exactly was wrong")

@@ -1,0 +1,74 @@
+"""LedgerRow: outcome and provenance of one candidate."""
+
+from typing import Annotated
+
+import pyarrow as pa
+from pydantic import Field
+
+from schemas.arrow import (
+    Count,
+    Pixels,
+    Record,
+    SampleId,
+    Sha256,
+    ShardNumber,
+    Small,
+    Text,
+    Texts,
+    Timestamp,
+)
+from schemas.candidate import Carrier
+from schemas.outcome import Outcome
+
+
+class LedgerRow(Record):
+    """One row for every candidate, kept or not; columns that do not apply are null."""
+
+    id: SampleId = Field(description="32 hex digits from (source, row, URL); the key in the shard")
+    source: Text = Field(description="URI of the table or folder that named it")
+    row: Count = Field(description="row in that table, or place in that folder, from 0")
+    url: Text = Field(description="URL as given; for stored bytes the URI of their file")
+    carrier: Annotated[Carrier, pa.string()] = Field(description="`url` or `file`")
+    columns: Text | None = Field(description="pass-through columns of the input, as a JSON object")
+
+    outcome: Annotated[Outcome, pa.string()] = Field(description="what became of it, one word")
+    detail: Text | None = Field(description="the reason in words, with both sides of a mismatch")
+
+    final_url: Text | None = Field(description="URL that gave the last answer")
+    redirects: Texts = Field(description="URLs that were followed after the given one, in order")
+    address: Text | None = Field(description="IP address really connected to, of the last request")
+    fetched_at: Timestamp | None = Field(description="when the last request began, UTC")
+    fetch_ms: Count | None = Field(description="duration of the last request, milliseconds")
+    http_status: Small | None = Field(description="status of the last answer")
+    content_type: Text | None = Field(description="Content-Type as declared")
+    content_length: Count | None = Field(description="Content-Length as declared, bytes")
+    etag: Text | None = Field(description="ETag as declared")
+    last_modified: Text | None = Field(description="Last-Modified as declared")
+    opt_out_signals: Texts = Field(description="every opt-out signal seen, as `where: value`")
+    opt_out_rule: Text | None = Field(
+        description="the rule that decided, such as a robots.txt line"
+    )
+    attempts: Small = Field(description="requests made for it, redirects not counted")
+
+    num_bytes: Count | None = Field(description="bytes received")
+    sha256: Sha256 | None = Field(description="SHA-256 of the bytes received, hex")
+    format: Text | None = Field(description="image format by its first bytes, such as `jpeg`")
+    width_px: Pixels | None = Field(description="width as stored, before EXIF orientation")
+    height_px: Pixels | None = Field(description="height as stored, before EXIF orientation")
+    mode: Text | None = Field(
+        description="pixel mode as stored, Pillow's names: `RGB`, `CMYK`, ..."
+    )
+    num_frames: Count | None = Field(description="frames or pages; 1 for a still image")
+    exif_orientation: Small | None = Field(description="EXIF tag 274, 1 to 8")
+    exif_date: Text | None = Field(description="EXIF DateTimeOriginal or DateTime, as written")
+    decoder_warnings: Texts = Field(description="what the decoder complained about, yet survived")
+    phash: Text | None = Field(description="perceptual hash, 256 bits as 64 hex digits")
+    texture: Small | None = Field(
+        description="reliable bits of the hash, 0 to 256; low: flat image"
+    )
+    nearest_eval: Text | None = Field(description="nearest evaluation image, `set/name`")
+    nearest_eval_distance: Small | None = Field(description="its Hamming distance, bits; 0: equal")
+
+    shard: ShardNumber = Field(description="number of the shard that it was planned for")
+    offset_bytes: Count | None = Field(description="kept only: where its bytes begin in the shard")
+    length_bytes: Count | None = Field(description="kept only: how many bytes it has there")

@@ -1,0 +1,151 @@
+"""What stands beside the shards: plan, build, commits, manifest and dataset record.
+
+Order of writing: `plan.json` (plan complete), `build.json` (before the first shard), one commit
+for each shard, `manifest.parquet` (the commits as a table), `dataset.json` (last). All JSON is in
+one canonical form, so that a flipped byte anywhere, white space too, is a mismatch.
+"""
+
+import json
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.arrow import Count, Counts, Record, Sha256, ShardNumber, Text
+
+SCHEMA_VERSION = "1"
+FINGERPRINT_VERSION = "phash256-luma64-v1"
+
+PLAN_FILE = "plan.json"
+BUILD_FILE = "build.json"
+MANIFEST_FILE = "manifest.parquet"
+DATASET_FILE = "dataset.json"
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+class Document(BaseModel):
+    """A small JSON file of a dataset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: str = Field(default=SCHEMA_VERSION, description="version of this layout")
+
+
+class InputRecord(BaseModel):
+    """One input file or folder and how many rows it had."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uri: str
+    num_rows: int
+
+
+class PlanRecord(Document):
+    """How the candidates were chosen; `plan.json`, written when all plan parts are."""
+
+    options: dict[str, Any] = Field(description="the options of `plan`")
+    inputs: tuple[InputRecord, ...] = Field(description="what was read, sorted by URI")
+    num_rows: int = Field(description="rows read")
+    num_candidates: int = Field(description="rows that the sampling kept")
+    num_shards: int = Field(description="plan parts, so shards")
+    parts_sha256: str = Field(description="SHA-256 over the digests of all plan parts, in order")
+
+
+class EvalIndexRecord(BaseModel):
+    """Which evaluation index a build was matched against."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uri: str
+    sha256: str = Field(
+        description="digest of the index's manifest, which holds its files' digests"
+    )
+    fingerprint: str
+    sets: dict[str, int] = Field(description="images by evaluation set")
+
+
+class BuildRecord(Document):
+    """How the shards are built; `build.json`, written before the first shard."""
+
+    options: dict[str, Any] = Field(description="the options of `build`")
+    plan_sha256: str = Field(description="SHA-256 of plan.json")
+    fingerprint: str = Field(description="version of the perceptual hash")
+    eval_index: EvalIndexRecord | None = Field(description="null: not decontaminated")
+    versions: dict[str, str] = Field(description="versions of uncurated and of what decodes")
+
+
+class Commit(Record):
+    """The files of one finished shard; a create-only JSON, and a row of the manifest."""
+
+    schema_version: Text = Field(default=SCHEMA_VERSION, description="version of this layout")
+    shard: ShardNumber = Field(description="number of the shard, from 0")
+    build_sha256: Sha256 = Field(description="SHA-256 of the build.json that it was built under")
+    plan_file: Text = Field(description="path of its plan part in the dataset")
+    plan_sha256: Sha256 = Field(description="SHA-256 of its plan part")
+    shard_file: Text = Field(description="path of the shard in the dataset")
+    shard_bytes: Count = Field(description="size of the shard")
+    shard_sha256: Sha256 = Field(description="SHA-256 of the shard")
+    ledger_file: Text = Field(description="path of the ledger part in the dataset")
+    ledger_bytes: Count = Field(description="size of the ledger part")
+    ledger_sha256: Sha256 = Field(description="SHA-256 of the ledger part")
+    num_candidates: Count = Field(description="candidates planned for it")
+    num_kept: Count = Field(description="samples in the shard")
+    image_bytes: Count = Field(description="bytes of the kept images")
+    outcomes: Counts = Field(description="candidates by outcome; they add up to num_candidates")
+    merkle_root: Sha256 = Field(description="Merkle root of its samples")
+
+
+class DatasetRecord(Document):
+    """The seal of a dataset; `dataset.json`, written last."""
+
+    plan: PlanRecord
+    build: BuildRecord
+    plan_sha256: str = Field(description="SHA-256 of plan.json")
+    build_sha256: str = Field(description="SHA-256 of build.json")
+    manifest_sha256: str = Field(description="SHA-256 of manifest.parquet")
+    decontamination: str = Field(description="what was matched against, or `not decontaminated`")
+    lineage: tuple[str, ...] = Field(default=(), description="datasets that this one derives from")
+    num_shards: int
+    num_candidates: int
+    num_kept: int
+    image_bytes: int
+    outcomes: dict[str, int] = Field(description="candidates by outcome")
+    merkle_root: str = Field(description="Merkle root over the shards' roots")
+    record_sha256: str = Field(default="", description="SHA-256 of this record without this field")
+
+    def sealed(self) -> "DatasetRecord":
+        """This record with the digest of its own content."""
+        blank = self.model_copy(update={"record_sha256": ""})
+        return self.model_copy(update={"record_sha256": digest(encode(blank))})
+
+
+def encode(document: BaseModel) -> bytes:
+    """The canonical JSON bytes: sorted keys, two spaces, UTF-8, one newline at the end."""
+    content = document.model_dump(mode="json")
+    return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def decode(model: type[AnyModel], content: bytes) -> AnyModel:
+    """The validated document; raises pydantic.ValidationError on a foreign or missing field."""
+    return model.model_validate_json(content)
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 as 64 hex digits."""
+    return sha256(content).hexdigest()
+
+
+def plan_part_path(shard: int) -> str:
+    """Path of a plan part in its dataset."""
+    return f"plan/{shard:05d}.parquet"
+
+
+def commit_path(shard: int) -> str:
+    """Path of a commit in its dataset."""
+    return f"commits/{shard:05d}.json"
+
+
+def content_path(folder: str, shard: int, content_sha256: str, extension: str) -> str:
+    """Path of a file named after its content: attempts that differ never share a name."""
+    return f"{folder}/{shard:05d}-{content_sha256[:12]}.{extension}"

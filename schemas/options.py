@@ -1,0 +1,179 @@
+"""Options, one model per concern. Each field is the flag, its help and the recorded configuration.
+
+A field marked `speed` may change between the runs of one dataset; all others change results, are
+recorded, and are refused when a later run names another value.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic.fields import FieldInfo
+
+Consent = Literal["honour", "record", "ignore"]
+
+
+def option(default: Any, description: str, **marks: Any) -> Any:
+    """A field of an options model; `...` as default makes it required.
+
+    `speed=True`: see above; `positional=True`: an argument, no flag; all others limit the value.
+    """
+    extra: dict[str, JsonValue] = {
+        name: marks.pop(name) for name in ("speed", "positional") if name in marks
+    }
+    return Field(default, description=description, json_schema_extra=extra or None, **marks)
+
+
+class Options(BaseModel):
+    """Base of all options: frozen, and strict about unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def recorded(self) -> dict[str, Any]:
+        """The values that change results, nested as the models are."""
+        recorded: dict[str, Any] = {}
+        for name, info in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, Options):
+                recorded[name] = value.recorded()
+            elif not is_marked(info, "speed"):
+                recorded[name] = list(value) if isinstance(value, tuple) else value
+        return recorded
+
+
+def is_marked(info: FieldInfo, mark: str) -> bool:
+    """Whether a field was declared with this mark."""
+    return isinstance(info.json_schema_extra, dict) and bool(info.json_schema_extra.get(mark))
+
+
+class DatasetOptions(Options):
+    """Where the dataset is."""
+
+    output: str = option(..., "the dataset: a local folder or any fsspec URI", speed=True)
+
+
+class PlanOptions(Options):
+    """Which candidates, and how many in a shard."""
+
+    input: tuple[str, ...] = option(
+        ..., "URL tables (parquet, csv, tsv, jsonl, txt; also .gz, .zst), image folders or globs"
+    )
+    url_column: str = option("url", "column of the tables that holds the URL")
+    sample_rate: float = option(1.0, "share of the rows to take, by hash", gt=0, le=1)
+    seed: int = option(0, "seed of the sampling and of the shuffle", ge=0, lt=2**63)
+    shard_candidates: int = option(10_000, "candidates in a shard, on average", gt=0)
+
+    @field_validator("input")
+    @classmethod
+    def _some_input(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("expected at least one --input, got none")
+        return tuple(sorted(set(value)))
+
+
+class FetchOptions(Options):
+    """Limits of one request, and how many run at once."""
+
+    connections: int = option(256, "requests in flight in a process", speed=True, gt=0)
+    timeout_s: float = option(30.0, "total deadline of a request, seconds", gt=0)
+    connect_timeout_s: float = option(10.0, "deadline of connecting, seconds", gt=0)
+    low_speed_bytes_per_s: int = option(512, "abort below this speed ...", ge=0)
+    low_speed_s: int = option(10, "... for this long, seconds", gt=0)
+    max_image_bytes: int = option(32 << 20, "byte cap of an image, after decompression", gt=0)
+    max_redirects: int = option(5, "redirects that are followed", ge=0)
+    max_attempts: int = option(2, "tries of a URL after passing failures", gt=0, lt=100)
+    user_agent: str = option(
+        "uncurated/0.1", "honest user agent; add a page or address where you can be reached"
+    )
+    allow_network: tuple[str, ...] = option(
+        (), "networks (CIDR) that may be reached although they are not public"
+    )
+
+
+class PolitenessOptions(Options):
+    """How hard a host may be asked."""
+
+    host_requests_per_s: float = option(
+        0.0, "requests per second to a host from the whole run; 0: unlimited", ge=0
+    )
+    fetching_processes: int = option(
+        0, "processes that share that rate; 0: from the runner's workers", speed=True, ge=0
+    )
+    host_connections: int = option(16, "requests in flight to a host, in a process", gt=0)
+    host_wait_s: float = option(
+        60.0, "longest wait for a host's turn; candidates beyond it end as `deferred`", ge=0
+    )
+
+
+class ConsentOptions(Options):
+    """What to do with a publisher's no: honour it, only record it, or not look."""
+
+    robots_txt: Consent = option("honour", "robots.txt (RFC 9309)")
+    x_robots_tag: Consent = option("honour", "X-Robots-Tag: noai, noimageai, noindex, ...")
+    tdm_reservation: Consent = option("record", "the TDMRep header tdm-reservation")
+    content_usage: Consent = option("record", "the IETF AIPREF header Content-Usage")
+
+
+class InspectOptions(Options):
+    """Safety limits of decoding."""
+
+    decoder_processes: int = option(
+        0, "decoder processes of a worker; 0: one for each CPU", speed=True, ge=0
+    )
+    max_pixels: int = option(100_000_000, "pixels of an image, width times height", gt=0)
+    decode_timeout_s: float = option(20.0, "longest decoding of an image, seconds", gt=0)
+    decoder_memory_mib: int = option(1024, "memory of a decoder process, MiB", gt=63)
+
+
+class MatchOptions(Options):
+    """What counts as a copy of an evaluation image."""
+
+    # Not compared by its path: its digest is recorded beside the options.
+    eval_index: str = option(
+        "", "evaluation index (`uncurated index`); empty: not decontaminated", speed=True
+    )
+    match_radius: int = option(
+        31, "largest Hamming distance of the 256-bit hashes that is a copy", ge=0, le=64
+    )
+
+
+class PackOptions(Options):
+    """How shards are written."""
+
+    format: Literal["tar"] = option("tar", "format of the shards")
+    scratch: str = option(
+        "", "local folder for unfinished shards; default: the system's", speed=True
+    )
+
+
+class BuildOptions(DatasetOptions):
+    """How to build a planned dataset."""
+
+    fetch: FetchOptions = FetchOptions()
+    politeness: PolitenessOptions = PolitenessOptions()
+    consent: ConsentOptions = ConsentOptions()
+    inspect: InspectOptions = InspectOptions()
+    match: MatchOptions = MatchOptions()
+    pack: PackOptions = PackOptions()
+
+
+class IndexOptions(Options):
+    """Which evaluation images to index."""
+
+    eval_set: tuple[str, ...] = option(
+        ..., "NAME=PATH of an evaluation set: a folder, a tar or a parquet file with image bytes"
+    )
+    output: str = option(..., "the index: a new local folder")
+    max_pixels: int = option(1_000_000_000, "pixels of an image, width times height", gt=0)
+
+
+class AuditOptions(Options):
+    """Which dataset to audit."""
+
+    dataset: str = option(..., "the dataset: a local folder or any fsspec URI", positional=True)
+
+
+class DemoOptions(Options):
+    """Where the demo leaves its files."""
+
+    output: str = option("", "new local folder for the demo; default: a temporary one")
+    seed: int = option(1, "seed of the miniature web", ge=0, lt=2**31)
