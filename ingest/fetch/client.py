@@ -94,7 +94,7 @@ class _Transfer:
         if family not in (socket.AF_INET, socket.AF_INET6) or not self.guard.permits(where[0]):
             self.refused = str(where[0])
             return pycurl.SOCKET_BAD
-        return socket.socket(family, kind, protocol)
+        return _Descriptor(socket.socket(family, kind, protocol).detach())
 
     def answer(self, address: str) -> Answer:
         """The answer as far as it came."""
@@ -119,6 +119,19 @@ class _Transfer:
     def enough(self) -> bool:
         """Whether a transfer that was cut at its cap is an answer all the same."""
         return self.too_large and (self.spool is None or self.status not in _BODY_STATUSES)
+
+
+class _Descriptor:
+    """A socket's descriptor for pycurl, which takes a copy of its own and drops this object."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def fileno(self) -> int:
+        return self._number
+
+    def __del__(self) -> None:
+        os.close(self._number)
 
 
 class HttpClient:

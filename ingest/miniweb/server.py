@@ -105,18 +105,24 @@ class MiniWeb:
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+        await asyncio.sleep(0)  # Aborted connections close their sockets in the next round.
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until either side has enough."""
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                request = _parse(await reader.readuntil(b"\r\n\r\n"))
-                self._remember(request)
-                page = self._page(request)
-                await asyncio.sleep(self._latency_s + page.delay_s)
-                if not await _answer(page, writer):
-                    break
-        writer.transport.abort()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                while await self._respond(reader, writer):
+                    pass
+        finally:
+            writer.transport.abort()
+
+    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; whether the connection can be used again."""
+        request = _parse(await reader.readuntil(b"\r\n\r\n"))
+        self._remember(request)
+        page = self._page(request)
+        await asyncio.sleep(self._latency_s + page.delay_s)
+        return await _answer(page, writer)
 
     def _remember(self, request: Request) -> None:
         with self._changed:
