@@ -8,8 +8,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
-from ingest.evaluation_index.search import EvaluationIndex
 
+from ingest.evaluation_index.search import EvaluationIndex
 from ingest.pack.seal import begin_build, read_seal, seal_dataset
 from ingest.work_unit import Engine, Run
 from pipelines.options import num_fetching_processes

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = COMMANDS[arguments.command]
     _configure_logging()
     try:
-        return command.run(arguments, check_rest(rest, command.takes_beam))
+        return command.run(arguments, check_rest(rest, command.models, command.takes_beam))
     except SetupError as error:
         return _refuse(str(error))
     except RuntimeError as error:
@@ -168,10 +168,17 @@ def _say(text: str) -> None:
 
 def _configure_logging() -> None:
     handler = RichHandler(console=Console(stderr=True), show_path=False)
-    handler.addFilter(lambda record: not any(one in record.getMessage() for one in _BEAM_NOISE))
+    handler.addFilter(_is_news)
     # force: importing Beam without its cloud extra has configured the root logger already.
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a log record tells what nothing else does: Beam raises the errors that it logs."""
+    if record.name.startswith("apache_beam") and record.levelno >= logging.ERROR:
+        return False
+    return not any(noise in record.getMessage() for noise in _BEAM_NOISE)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -48,7 +48,9 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def check_rest(arguments: Sequence[str], takes_beam: bool) -> list[str]:
+def check_rest(
+    arguments: Sequence[str], models: Sequence[type[Options]], takes_beam: bool
+) -> list[str]:
     """The arguments for Beam, with the runner named; raises SetupError for flags nobody knows."""
     if not takes_beam:
         if arguments:
@@ -62,7 +64,11 @@ def check_rest(arguments: Sequence[str], takes_beam: bool) -> list[str]:
         known._add_argparse_args(parser)
     found, unknown = parser.parse_known_args(list(arguments))
     if unknown:
-        flags = [flag for action in parser._actions for flag in action.option_strings]
+        own = argparse.ArgumentParser(add_help=False)
+        for model in models:
+            add_flags(own, model)
+        actions = own._actions + parser._actions
+        flags = [flag for action in actions for flag in action.option_strings]
         close = difflib.get_close_matches(unknown[0].split("=")[0], flags, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise SetupError(f"expected a flag of this command or of Beam, got {unknown[0]}{hint}")

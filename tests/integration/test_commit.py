@@ -98,6 +98,8 @@ def test_a_lost_plan_row_fails_the_seal(serve, tmp_path, monkeypatch):
     from pipelines.build import build
 
     plan = read_plan(dataset)
-    with pytest.raises((AssertionError, RuntimeError), match="expected 30 planned candidates, got 29"):
+    with pytest.raises(
+        (AssertionError, RuntimeError), match="expected 30 planned candidates, got 29"
+    ):
         build(options, plan, ["--runner=FnApiRunner"])
     assert not Path(dataset, "dataset.json").exists()

@@ -61,7 +61,9 @@ def peak_tree_mb(process):
 def test_each_hostile_answer_costs_one_row_and_little_memory(serve, tmp_path):
     site, expected = hostile_site()
     web = serve(site)
-    table = write_urls(tmp_path / "urls.csv", [web.url("swamp.localhost", path) for path in expected])
+    table = write_urls(
+        tmp_path / "urls.csv", [web.url("swamp.localhost", path) for path in expected]
+    )
     dataset = tmp_path / "dataset"
     limits = ["--timeout-s=20", "--low-speed-s=2", "--low-speed-bytes-per-s=100"]
     limits += ["--decode-timeout-s=2", "--decoder-processes=2"]
