@@ -17,12 +17,15 @@ from ingest.errors import InspectError, SetupError
 from ingest.evaluation_index.layout import SetRecord, read_manifest, write_index
 from ingest.evaluation_index.search import EvaluationIndex
 from ingest.evaluation_index.sources import parse_eval_set, read_images
-from ingest.inspect.decode import inspect_image, luma_hash
+from ingest.fingerprint import perceptual_hash
+from ingest.inspect.decode import inspect_image, upright_luma
 from schemas.manifest import EvalIndexRecord
 from schemas.options import IndexOptions
 
 # Codes of images flatter than this match strangers (facts: dedup.md, section 2): exact tier only.
 MIN_TEXTURE = 128
+# ... and so do those of pictures that are flat in all but a few of their 8x8 blocks of 8x8 luma.
+_FLAT_STD, _MIN_BUSY_BLOCKS = 2.0, 8
 _CROPS = {"centre_0.925": 0.925, "centre_0.85": 0.85, "centre_0.7": 0.70}
 VARIANTS = ("identity", "mirrored", *_CROPS)
 
@@ -70,18 +73,24 @@ def _fingerprint(name: str, content: bytes, max_pixels: int) -> _Entry:
     except InspectError:
         entry.readable = False
         return entry
-    if identity.texture >= MIN_TEXTURE:
-        entry.codes[0] = bytes.fromhex(identity.phash)
     with Image.open(io.BytesIO(content)) as image:
-        for number, variant in enumerate(_variants(image), start=1):
-            hashed = luma_hash(variant, identity.exif_orientation)
-            if hashed.texture >= MIN_TEXTURE:
-                entry.codes[number] = hashed.code
+        for number, variant in enumerate(_variants(image)):
+            luma = upright_luma(variant, identity.exif_orientation)
+            hashed = perceptual_hash(luma)
+            if hashed.texture >= MIN_TEXTURE and _is_busy(luma):
+                # The crawl hashes by `inspect_image`, so whole pictures must be hashed by it too.
+                entry.codes[number] = hashed.code if number else bytes.fromhex(identity.phash)
     return entry
 
 
+def _is_busy(luma: NDArray[np.uint8]) -> bool:
+    """Whether enough of a picture is not flat: a bare wall with one dark corner is like another."""
+    blocks = luma.reshape(8, 8, 8, 8).std(axis=(1, 3))
+    return int(np.count_nonzero(blocks >= _FLAT_STD)) >= _MIN_BUSY_BLOCKS
+
+
 def _variants(image: Image.Image) -> list[Image.Image]:
-    """The pictures that a copy may have become, in the order of VARIANTS after the first."""
+    """The pictures that a copy may have become, in the order of VARIANTS."""
     width, height = image.size
     crops = [
         image.crop(
@@ -97,7 +106,7 @@ def _variants(image: Image.Image) -> list[Image.Image]:
     # Cropping loses what says that a palette colour is clear.
     for crop in crops:
         crop.info.update({k: v for k, v in image.info.items() if k == "transparency"})
-    return [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), *crops]
+    return [image, image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), *crops]
 
 
 def _write(entries: list[_Entry], sets: dict[str, SetRecord], output: Path) -> None:

@@ -76,9 +76,9 @@ def inspect_image(content: bytes, max_pixels: int) -> Inspection:
     )
 
 
-def luma_hash(image: Image.Image, orientation: int | None) -> PerceptualHash:
-    """The perceptual hash of a picture in memory, turned upright."""
-    return perceptual_hash(_upright(_pillow_luma(image), orientation))
+def upright_luma(image: Image.Image, orientation: int | None) -> Luma:
+    """The uint8 [64, 64] luma of a picture in memory, turned upright."""
+    return _upright(_pillow_luma(image), orientation)
 
 
 def configure_pillow() -> None:
