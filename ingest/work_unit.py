@@ -33,7 +33,7 @@ _SHARDS_UNDER_WAY = 3
 # Candidates that wait for a host's turn or a decoder hold no connection, so there are more of them.
 _WINDOW_PER_CONNECTION = 4
 _FILE_READERS = 16
-_PATIENCE_S = 0.002
+_PATIENCE_S = 0.008
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class CoalescingSelector(selectors.DefaultSelector):
     """Waits a little before it looks, so that one look finds many events.
 
     Hundreds of connections bring an event every few tens of microseconds, and each look costs more
-    than the event; two milliseconds of patience halve the CPU time of the loop (benchmark README).
+    than the event; a few milliseconds of patience halve the CPU time of the loop (benchmarks).
     """
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:

@@ -1,28 +1,40 @@
 """The versioned format of an evaluation index: one folder of flat arrays, no pickle.
 
 manifest.json       format, fingerprint and library versions, sets, digests of all other files
-names.txt           name of each image as `set/name`, one a line, sorted; its line is its owner
+names.arrow         large_string [E]: name of each image as `set/name`; its row is its owner number
 sha256.npy          uint8 [E, 32], sorted: digests of the bytes of all E images
 sha256_owner.npy    uint32 [E]: whose digest it is
-codes.npy           uint64 [4, N], word by word: perceptual codes, sorted by owner and variant
+codes.npy           uint64 [N, 4], column by column: codes, sorted by set, name and variant
 owner.npy           uint32 [N]: whose code it is
 variant.npy         uint8 [N]: which variant of the image, an index into `variants`
+texture.npy         uint16 [N]: coefficients of that variant that stand out of the noise
+
+No radius is in it: one index serves every `--match-radius`.
 """
 
+import json
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ingest.errors import SetupError
-from schemas.manifest import FINGERPRINT_VERSION, decode, encode
+from schemas.manifest import FINGERPRINT_VERSION, decode, digest, encode
 
 INDEX_FORMAT = "uncurated-evaluation-index-1"
 MANIFEST = "manifest.json"
-NAMES = "names.txt"
-ARRAYS = ("sha256", "sha256_owner", "codes", "owner", "variant")
+NAMES = "names.arrow"
+ARRAYS = ("sha256", "sha256_owner", "codes", "owner", "variant", "texture")
+FILES = (NAMES, *(f"{name}.npy" for name in ARRAYS))
+_HASHED_BLOCK_BYTES = 1 << 20
+_NAMES_SCHEMA = pa.schema([pa.field("name", pa.large_string(), nullable=False)])
+
+Arrays = dict[str, NDArray[Any]]
 
 
 class SetRecord(BaseModel):
@@ -31,7 +43,10 @@ class SetRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_images: int = Field(description="files, all of them found by their digest")
-    num_exact_only: int = Field(description="images too flat for a perceptual code")
+    num_codes: int = Field(description="perceptual codes of their variants")
+    num_exact_only: int = Field(description="images too flat for any perceptual code")
+    num_flat_variants: int = Field(description="variants left out as too flat, theirs included")
+    num_undecoded_variants: int = Field(description="variants that could not be made")
     num_unreadable: int = Field(description="files that are no readable images")
 
 
@@ -53,39 +68,55 @@ class IndexManifest(BaseModel):
     fingerprint: str = FINGERPRINT_VERSION
     variants: tuple[str, ...]
     sets: dict[str, SetRecord]
-    num_codes: int
     versions: dict[str, str]
     files: dict[str, FileRecord]
+    manifest_sha256: str = Field(
+        default="", description="SHA-256 of this manifest without this field"
+    )
+
+    def sealed(self) -> "IndexManifest":
+        """This manifest with the digest of its own content."""
+        blank = self.model_copy(update={"manifest_sha256": ""})
+        return self.model_copy(update={"manifest_sha256": digest(encode(blank))})
 
 
 def write_index(
-    folder: Path, arrays: dict[str, NDArray[np.generic]], names: list[str], facts: dict[str, object]
+    folder: Path, arrays: Arrays, names: Sequence[str], facts: dict[str, object]
 ) -> None:
-    """Write all files of an index into an empty folder, the manifest last."""
-    (folder / NAMES).write_bytes("".join(f"{name}\n" for name in names).encode())
+    """Write all files of an index into an empty folder, the manifest last.
+
+    arrays: one for each of ARRAYS; facts: the fields of the manifest that are no defaults.
+    """
+    table = pa.table([pa.array(names, pa.large_string())], schema=_NAMES_SCHEMA)
+    with pa.OSFile(str(folder / NAMES), "wb") as sink, pa.ipc.new_file(sink, table.schema) as file:
+        file.write_table(table)
     for name in ARRAYS:
-        np.save(folder / f"{name}.npy", np.ascontiguousarray(arrays[name]), allow_pickle=False)
-    files = {path.name: _describe(path) for path in sorted(folder.iterdir())}
+        np.save(folder / f"{name}.npy", arrays[name], allow_pickle=False)
+    files = {name: _describe(folder / name) for name in FILES}
     manifest = IndexManifest.model_validate({**facts, "files": files})
-    (folder / MANIFEST).write_bytes(encode(manifest))
+    (folder / MANIFEST).write_bytes(encode(manifest.sealed()))
 
 
 def read_manifest(folder: Path) -> IndexManifest:
-    """The manifest of an index; raises SetupError for a foreign format or fingerprint."""
+    """The manifest of an index; raises SetupError for a foreign or altered one, naming it."""
+    path = folder / MANIFEST
     try:
-        content = (folder / MANIFEST).read_bytes()
+        content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SetupError(f"expected an evaluation index with {MANIFEST}, got {folder}") from error
     try:
+        # Versions come first: the fields of another format need not be those of this one.
+        _check_versions(path, json.loads(content))
         manifest = decode(IndexManifest, content)
     except ValueError as error:
-        raise SetupError(f"{folder / MANIFEST}: expected {INDEX_FORMAT}, got {error}") from error
-    for name, expected, found in (
-        ("format", INDEX_FORMAT, manifest.format),
-        ("fingerprint", FINGERPRINT_VERSION, manifest.fingerprint),
-    ):
-        if expected != found:
-            raise SetupError(f"{folder / MANIFEST}: expected {name} {expected}, got {found}")
+        raise SetupError(f"{path}: expected {INDEX_FORMAT}, got {error}") from error
+    if encode(manifest.sealed()) != content:
+        raise SetupError(
+            f"{path}: expected manifest_sha256 {manifest.sealed().manifest_sha256} and canonical "
+            f"JSON, got {manifest.manifest_sha256}: it was altered"
+        )
+    if sorted(manifest.files) != sorted(FILES):
+        raise SetupError(f"{path}: expected files {sorted(FILES)}, got {sorted(manifest.files)}")
     return manifest
 
 
@@ -98,10 +129,36 @@ def check_files(folder: Path, manifest: IndexManifest) -> None:
             raise SetupError(f"{path}: expected {expected}, got {found or 'no such file'}")
 
 
+def map_arrays(folder: Path) -> Arrays:
+    """The arrays of an index by their names in ARRAYS, memory-mapped read-only."""
+    mapped = {
+        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS
+    }
+    # Plain arrays of the same memory: slicing an np.memmap takes ten times as long.
+    return {name: np.asarray(values) for name, values in mapped.items()}
+
+
+def map_names(folder: Path) -> pa.Array:
+    """The memory-mapped large_string names of an index; row k is the name of owner k."""
+    table = pa.ipc.open_file(pa.memory_map(str(folder / NAMES))).read_all()
+    # One batch was written, so this joins nothing and copies nothing.
+    return table.column("name").combine_chunks()
+
+
+def _check_versions(path: Path, fields: object) -> None:
+    found = fields if isinstance(fields, dict) else {}
+    if found.get("format") != INDEX_FORMAT:
+        raise SetupError(f"{path}: expected {INDEX_FORMAT}, got format {found.get('format')}")
+    if found.get("fingerprint") != FINGERPRINT_VERSION:
+        raise SetupError(
+            f"{path}: expected fingerprint {FINGERPRINT_VERSION}, got {found.get('fingerprint')}"
+        )
+
+
 def _describe(path: Path) -> FileRecord:
     with path.open("rb") as file:
-        digest, num_bytes = sha256(), 0
-        while block := file.read(1 << 20):
-            digest.update(block)
+        content_sha256, num_bytes = sha256(), 0
+        while block := file.read(_HASHED_BLOCK_BYTES):
+            content_sha256.update(block)
             num_bytes += len(block)
-    return FileRecord(num_bytes=num_bytes, sha256=digest.hexdigest())
+    return FileRecord(num_bytes=num_bytes, sha256=content_sha256.hexdigest())

@@ -1,19 +1,32 @@
-"""Reads an evaluation set: a folder of images, a tar, or parquet files with image bytes."""
+"""Reads an evaluation set: a folder of images, a tar, or a parquet file with image bytes.
 
+A file is an image if its first bytes say so, or if its name does: one that only its name calls an
+image is damaged, and its digest is still worth having.
+"""
+
+import logging
 import tarfile
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.errors import SetupError
+from ingest.inspect.header import EXTENSIONS, sniff_format
 
-_TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
-# Members that go with an image in a WebDataset tar or a plain set, and are none themselves.
-_SIDE_SUFFIXES = (".json", ".txt", ".cls", ".csv", ".tsv", ".md", ".xml", ".yaml", ".pdf", ".mat")
+logger = logging.getLogger(__name__)
+
+_IMAGE_SUFFIXES = frozenset({f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg"})
 _BYTES_COLUMNS = ("image", "img", "bytes", "image_bytes", "jpg", "jpeg", "png", "webp")
+_PARQUET_MAGIC = b"PAR1"
+_HEAD_BYTES = 2048
 _BATCH_ROWS = 64
+
+# A file or row of a set: its name, and its bytes or None if it is no image.
+_Found = tuple[str, bytes | None]
 
 
 def parse_eval_set(text: str) -> tuple[str, str]:
@@ -25,67 +38,112 @@ def parse_eval_set(text: str) -> tuple[str, str]:
 
 
 def read_images(path: str) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of each file that may be an image, streamed; in a stable order.
+    """(name, bytes) of each image, one at a time, in the order of the source.
 
-    Raises SetupError if there is no such path, or if it holds no candidate at all.
+    path: a local path or fsspec URI of a folder (read recursively), a tar (compressed or not,
+    WebDataset or plain) or a parquet file (Hugging Face's struct of bytes and path, or bytes).
+    Raises SetupError if there is nothing, something else, a broken file, or no image in it.
     """
+    num_images = num_others = 0
+    for name, content in _open_set(path):
+        if content is None:
+            num_others += 1
+            continue
+        num_images += 1
+        yield name, content
+    if not num_images:
+        raise SetupError(
+            f"--eval-set: expected images, got none in {path}, but {num_others} other files or rows"
+        )
+    if num_others:
+        logger.info("%s: %d files or rows that are no images were left out", path, num_others)
+
+
+def _open_set(path: str) -> Iterator[_Found]:
     if not storage.exists(path):
         raise SetupError(
-            f"--eval-set: expected a folder, tar or parquet file, got nothing at {path}"
+            f"--eval-set: expected a folder, .tar or .parquet file, got nothing at {path}"
         )
     if storage.is_folder(path):
-        images = _read_folder(path)
-    elif path.endswith(_TAR_SUFFIXES):
-        images = _read_tar(path)
-    elif path.endswith(".parquet"):
-        images = _read_parquet(path)
-    else:
-        raise SetupError(f"--eval-set: expected a folder, .tar or .parquet, got {path}")
-    num_images = 0
-    for num_images, image in enumerate(images, start=1):  # noqa: B007  counted on purpose
-        yield image
-    if not num_images:
-        raise SetupError(f"--eval-set: expected images, got none in {path}")
+        return _read_folder(path)
+    if storage.read_range(path, 0, len(_PARQUET_MAGIC)) == _PARQUET_MAGIC:
+        return _read_parquet(path)
+    return _read_tar(path)
 
 
-def _read_folder(path: str) -> Iterator[tuple[str, bytes]]:
+def _read_folder(path: str) -> Iterator[_Found]:
     for name in storage.list_files(path):
-        parts = name.split("/")
-        if not any(part.startswith(".") for part in parts) and _may_be_image(name):
-            yield name, storage.read_bytes(storage.join(path, name))
+        uri = storage.join(path, name)
+        # The head alone decides first: large files that are no images are not read whole.
+        if _is_image(name, storage.read_range(uri, 0, _HEAD_BYTES)):
+            yield name, storage.read_bytes(uri)
+        else:
+            yield name, None
 
 
-def _read_tar(path: str) -> Iterator[tuple[str, bytes]]:
-    with storage.open_input(path) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
-        for member in tar:
-            content = tar.extractfile(member) if member.isreg() else None
-            if content is not None and _may_be_image(member.name):
-                yield member.name, content.read()
+def _read_tar(path: str) -> Iterator[_Found]:
+    try:
+        with storage.open_input(path) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+            for member in tar:
+                # Else tarfile remembers each member: a gigabyte for a million images.
+                tar.members = []  # type: ignore[attr-defined]  # not in typeshed
+                # Links repeat a member that is there itself.
+                stored = tar.extractfile(member) if member.isreg() else None
+                if stored is not None:
+                    content = stored.read()
+                    name = str(PurePosixPath(member.name))
+                    yield name, content if _is_image(name, content) else None
+    except (tarfile.TarError, EOFError) as error:
+        head = storage.read_range(path, 0, 16)
+        raise SetupError(
+            f"--eval-set: expected a folder, .tar or .parquet file, got {path}, which starts "
+            f"with {head!r}: {error}"
+        ) from error
 
 
-def _read_parquet(path: str) -> Iterator[tuple[str, bytes]]:
-    """Rows of the Hugging Face layout (a struct of bytes and path), or of a column of bytes."""
-    with storage.open_input(path) as file:
-        table = pq.ParquetFile(file)
-        names = table.schema_arrow.names
-        column = next((name for name in _BYTES_COLUMNS if name in names), None)
-        if column is None:
-            expected = ", ".join(_BYTES_COLUMNS)
-            raise SetupError(f"{path}: expected a column of images ({expected}), got {names}")
-        row = 0
-        for batch in table.iter_batches(_BATCH_ROWS, columns=[column]):
-            for value in batch.column(0).to_pylist():
-                content, name = _content(value)
-                if content is not None:
+def _read_parquet(path: str) -> Iterator[_Found]:
+    """Each row is an image; its number makes its name unique."""
+    try:
+        with storage.open_input(path) as file, pq.ParquetFile(file) as table:
+            column, row = _image_column(path, table.schema_arrow), 0
+            for batch in table.iter_batches(_BATCH_ROWS, columns=[column]):
+                for value in batch.column(0).to_pylist():
+                    content, name = _content(value)
                     yield f"{row:09d}" + (f"-{name}" if name else ""), content
-                row += 1
+                    row += 1
+    except pa.ArrowException as error:
+        raise SetupError(f"--eval-set: expected a parquet file, got {path}: {error}") from error
+
+
+def _image_column(path: str, schema: pa.Schema) -> str:
+    """The column that holds images: by its name, else the first struct with bytes."""
+    holders: list[str] = [field.name for field in schema if _holds_bytes(field.type)]
+    structs = [name for name in holders if pa.types.is_struct(schema.field(name).type)]
+    for name in (*_BYTES_COLUMNS, *structs):
+        if name in holders:
+            return name
+    expected = ", ".join(_BYTES_COLUMNS)
+    found = ", ".join(f"{field.name}: {field.type}" for field in schema)
+    raise SetupError(f"--eval-set: {path}: expected image bytes in {expected}, got {found}")
+
+
+def _holds_bytes(dtype: pa.DataType) -> bool:
+    if pa.types.is_struct(dtype):
+        place = dtype.get_field_index("bytes")
+        return place >= 0 and _holds_bytes(dtype.field(place).type)
+    return bool(pa.types.is_binary(dtype) or pa.types.is_large_binary(dtype))
 
 
 def _content(value: Any) -> tuple[bytes | None, str | None]:
+    """Bytes and name of a cell; no bytes if it is null or empty."""
     if isinstance(value, dict):
-        return value.get("bytes"), value.get("path")
-    return (value, None) if isinstance(value, bytes) else (None, None)
+        return value["bytes"] or None, value.get("path")
+    return value or None, None
 
 
-def _may_be_image(name: str) -> bool:
-    return not name.lower().endswith(_SIDE_SUFFIXES)
+def _is_image(name: str, head: bytes) -> bool:
+    if sniff_format(head) is not None:
+        return True
+    path = PurePosixPath(name)
+    # Hidden files named as images are mostly macOS's side files.
+    return path.suffix.lower() in _IMAGE_SUFFIXES and not path.name.startswith(".")

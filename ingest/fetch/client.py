@@ -6,7 +6,9 @@ libcurl's multi interface with socket actions costs a third of aiohttp's CPU a r
 
 import asyncio
 import os
+import selectors
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import certifi
@@ -53,24 +55,17 @@ class _Transfer:
     guard: AddressGuard
     done: "asyncio.Future[Answer]"
     status: int = 0
-    headers: dict[str, list[str]] = field(default_factory=dict)
+    header_lines: list[bytes] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
     num_bytes: int = 0
     reserved: int | None = None
     refused: str | None = None
     too_large: bool = False
 
-    def on_header(self, line: bytes) -> None:
-        text = line.decode("latin-1").rstrip("\r\n")
-        if text.startswith("HTTP/"):
-            self.status, self.headers = _parse_status(text), {}
-            return
-        name, colon, value = text.partition(":")
-        if colon:
-            self.headers.setdefault(name.strip().lower(), []).append(value.strip())
-
     def on_body(self, chunk: bytes) -> int:
         """The number of bytes taken; fewer than given aborts the transfer."""
+        if not self.num_bytes:
+            self.status, _ = parse_headers(self.header_lines)
         keep = self.status in _BODY_STATUSES
         self.num_bytes += len(chunk)
         if self.num_bytes > (self.max_bytes if keep else _DRAIN_BYTES):
@@ -98,7 +93,8 @@ class _Transfer:
 
     def answer(self, address: str) -> Answer:
         """The answer as far as it came."""
-        answer = Answer(self.status, self.headers, address)
+        self.status, headers = parse_headers(self.header_lines)
+        answer = Answer(self.status, headers, address)
         if self.status not in _BODY_STATUSES:
             return answer
         if self.spool is None:
@@ -143,7 +139,10 @@ class HttpClient:
         self._timer: asyncio.TimerHandle | None = None
         self._running: dict[pycurl.Curl, _Transfer] = {}
         self._idle: list[pycurl.Curl] = []
-        self._watched: set[int] = set()
+        # One selector of our own behind one reader of the loop: libcurl changes its mind about each
+        # socket three times a request, and asyncio's readers cost five times a selector's entry.
+        self._selector = selectors.DefaultSelector()
+        self._loop.add_reader(self._selector.fileno(), self._on_events)
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
@@ -159,7 +158,7 @@ class HttpClient:
         transfer = _Transfer(spool, max_bytes, self._guard, self._loop.create_future())
         handle = self._idle.pop() if self._idle else self._new_handle()
         handle.setopt(pycurl.URL, url)
-        handle.setopt(pycurl.HEADERFUNCTION, transfer.on_header)
+        handle.setopt(pycurl.HEADERFUNCTION, transfer.header_lines.append)
         handle.setopt(pycurl.WRITEFUNCTION, transfer.on_body)
         handle.setopt(pycurl.OPENSOCKETFUNCTION, transfer.open_socket)
         self._running[handle] = transfer
@@ -181,7 +180,9 @@ class HttpClient:
             handle.close()
         if self._timer:
             self._timer.cancel()
+        self._loop.remove_reader(self._selector.fileno())
         self._multi.close()
+        self._selector.close()
 
     def _new_handle(self) -> pycurl.Curl:
         handle, options = pycurl.Curl(), self._options
@@ -210,17 +211,18 @@ class HttpClient:
         return transfer
 
     def _on_socket(self, event: int, descriptor: int, multi: object, data: object) -> None:
-        if descriptor in self._watched:
-            self._watched.discard(descriptor)
-            self._loop.remove_reader(descriptor)
-            self._loop.remove_writer(descriptor)
+        # libcurl's IN and OUT are the bits of EVENT_READ and EVENT_WRITE.
         if event == pycurl.POLL_REMOVE:
-            return
-        self._watched.add(descriptor)
-        if event & pycurl.POLL_IN:
-            self._loop.add_reader(descriptor, self._act, descriptor, pycurl.CSELECT_IN)
-        if event & pycurl.POLL_OUT:
-            self._loop.add_writer(descriptor, self._act, descriptor, pycurl.CSELECT_OUT)
+            self._selector.unregister(descriptor)
+        elif descriptor in self._selector.get_map():
+            self._selector.modify(descriptor, event)
+        else:
+            self._selector.register(descriptor, event)
+
+    def _on_events(self) -> None:
+        for key, events in self._selector.select(0):
+            self._multi.socket_action(key.fd, events)
+        self._settle()
 
     def _on_timer(self, timeout_ms: int) -> None:
         if self._timer:
@@ -228,12 +230,14 @@ class HttpClient:
             self._timer = None
         if timeout_ms >= 0:
             # Never from inside this callback: libcurl must not be called back into.
-            self._timer = self._loop.call_later(
-                timeout_ms / 1000, self._act, pycurl.SOCKET_TIMEOUT, 0
-            )
+            self._timer = self._loop.call_later(timeout_ms / 1000, self._on_timeout)
 
-    def _act(self, descriptor: int, events: int) -> None:
-        self._multi.socket_action(descriptor, events)
+    def _on_timeout(self) -> None:
+        self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Hand out the answers of all transfers that ended."""
         while True:
             remaining, succeeded, failed = self._multi.info_read()
             for handle in succeeded:
@@ -261,10 +265,22 @@ class HttpClient:
         transfer.done.set_exception(_failure(transfer, code, message))
 
 
-def _parse_status(line: str) -> int:
-    """The status code of a status line; 0, which no caller accepts, if there is none."""
-    words = line.split(" ", 2)
-    return int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
+def parse_headers(lines: Sequence[bytes]) -> tuple[int, dict[str, list[str]]]:
+    """Status and headers by lower-case name of the last answer among header lines (1xx come first).
+
+    The status is 0, which no caller accepts, if there is none.
+    """
+    status, headers = 0, dict[str, list[str]]()
+    for line in lines:
+        if line.startswith(b"HTTP/"):
+            words = line.split(None, 2)
+            status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+            headers = {}
+            continue
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon:
+            headers.setdefault(name.strip().lower(), []).append(value.strip())
+    return status, headers
 
 
 def _failure(transfer: _Transfer, code: int, message: str) -> FetchError:
@@ -276,7 +292,7 @@ def _failure(transfer: _Transfer, code: int, message: str) -> FetchError:
         return FetchError(Outcome.FORBIDDEN_ADDRESS, detail)
     if code == pycurl.E_OPERATION_TIMEDOUT and "too slow" in message:
         return FetchError(Outcome.LOW_SPEED, message)
-    if code == pycurl.E_RECV_ERROR and not transfer.status:
+    if code == pycurl.E_RECV_ERROR and not transfer.header_lines:
         return FetchError(Outcome.CONNECT, message)
     return FetchError(_OUTCOMES.get(code, Outcome.PROTOCOL), message)
 

@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
 
 from ingest.errors import FetchError
 from ingest.fetch.address_guard import AddressGuard
@@ -13,7 +12,7 @@ from ingest.fetch.client import Answer, HttpClient
 from ingest.fetch.opt_out import read_opt_out
 from ingest.fetch.politeness import HostGate
 from ingest.fetch.robots import MAX_ROBOTS_BYTES, RobotsCache
-from ingest.fetch.url import canonical_url, redirect_target
+from ingest.fetch.url import canonical_url, host_of, redirect_target
 from ingest.inspect.spool import Region, Spool
 from schemas.options import BuildOptions
 from schemas.outcome import Outcome
@@ -110,7 +109,7 @@ class Crawler:
             visit.signals = (*visit.signals, f"robots.txt: {error.detail}")
 
     async def _request(self, visit: Visit, url: str, spool: Spool) -> Answer:
-        async with self._gate.turn(urlsplit(url).hostname or ""), self._slots:
+        async with self._gate.turn(host_of(url)), self._slots:
             began = time.perf_counter()
             visit.fetched_at_us = time.time_ns() // 1000
             try:
@@ -139,7 +138,7 @@ class Crawler:
     async def _fetch_robots(self, url: str) -> tuple[int, bytes]:
         """Status and body of a robots.txt, behind at most five redirects (RFC 9309, 2.3.1.2)."""
         for _ in range(6):
-            async with self._gate.turn(urlsplit(url).hostname or ""), self._slots:
+            async with self._gate.turn(host_of(url)), self._slots:
                 answer = await self._client.get(url, MAX_ROBOTS_BYTES)
             if answer.status not in _REDIRECTS:
                 return answer.status, answer.content

@@ -38,6 +38,12 @@ def origin_of(url: str) -> str:
     return url[: url.index("/", url.index("//") + 2)]
 
 
+def host_of(url: str) -> str:
+    """Host of a canonical URL, without its port, in lower case: whom politeness is owed."""
+    host = origin_of(url).partition("//")[2].rpartition("@")[2].lower()
+    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+
+
 def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)

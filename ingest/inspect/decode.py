@@ -162,7 +162,7 @@ def _pillow_luma(image: Image.Image) -> Luma:
     if image.mode.startswith(("I", "F")):
         return _shrink(Image.fromarray(_to_8_bits(np.asarray(image))))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        return _over_white(image.convert("RGBa"))
+        return _over_white(image.convert("RGBA").convert("RGBa"))
     return _shrink(image.convert("L"))
 
 

@@ -22,7 +22,7 @@ from schemas.options import InspectOptions
 from schemas.outcome import Outcome
 
 # Enough that a decoder never waits for its next image, few enough that a crash requeues little.
-_DEPTH = 4
+_DEPTH = 8
 _READ_BYTES = 1 << 16
 _CLOSE_TIMEOUT_S = 1.0
 _WARNINGS_FIELD = [field.name for field in fields(Inspection)].index("warnings")

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import UrlError
-from ingest.fetch.url import canonical_url, origin_of, redirect_target
+from ingest.fetch.url import canonical_url, host_of, origin_of, redirect_target
 from schemas.outcome import Outcome
 
 
@@ -76,3 +76,16 @@ def test_redirects_leave_http_for_nothing(location):
 
 def test_origin_ends_before_the_path():
     assert origin_of("https://a.example:8443/x/y?z=//") == "https://a.example:8443"
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://A.example:80/x", "a.example"),
+        ("https://a.example/", "a.example"),
+        ("http://[::1]:8080/x", "[::1]"),
+        ("http://user:pw@a.example/x", "a.example"),
+    ],
+)
+def test_the_host_is_without_port_and_user(url, host):
+    assert host_of(url) == host

@@ -95,6 +95,26 @@ def test_16_bit_pixels_are_scaled_not_clipped(cat):
     assert distance(found, inspect_image(encoded(cat.convert("L"), "png"), MAX_PIXELS)) == 0
 
 
+@pytest.mark.parametrize(
+    ("mode", "clear"),
+    [(mode, False) for mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16")]
+    + [(mode, True) for mode in ("1", "L", "P", "RGB", "I;16")],
+)
+def test_every_mode_of_png_is_read_with_and_without_a_clear_colour(cat, mode, clear):
+    grey = mode in ("1", "L", "LA", "I;16")
+    image = cat.convert("L") if grey else cat
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+    elif mode == "PA":
+        image = image.quantize(200)
+    elif mode != image.mode:
+        image = image.convert(mode)
+    options = {"transparency": (0, 0, 0) if mode == "RGB" else 0} if clear else {}
+    found = inspect_image(encoded(image, "png", **options), MAX_PIXELS)
+    expected = inspect_image(CAT.read_bytes(), MAX_PIXELS)
+    assert mode == "1" or distance(found, expected) <= 30
+
+
 def test_animations_are_counted_and_hashed_by_their_first_frame(cat):
     frames = [cat.transpose(0), cat.transpose(1)]
     for image_format in ("gif", "webp"):
