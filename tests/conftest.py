@@ -2,15 +2,15 @@ from pathlib import Path
 
 import pytest
 
+from ingest.inspect.decode import configure_pillow
 from ingest.miniweb.server import MiniWeb
 from ingest.miniweb.site import Site
-from ingest.miniweb.world import build_world
 
 
-@pytest.fixture(scope="session")
-def world():
-    """The standard miniature web."""
-    return build_world(seed=1)
+@pytest.fixture(scope="session", autouse=True)
+def _our_limits_decide():
+    """As in a decoder process: Pillow's own limits are off."""
+    configure_pillow()
 
 
 @pytest.fixture

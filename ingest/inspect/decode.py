@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+import imagecodecs
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
@@ -132,7 +133,11 @@ def _hash(
     content: bytes, image: Image.Image, orientation: int | None, notes: list[str]
 ) -> PerceptualHash:
     try:
-        luma = _jpeg_luma(content, image, notes) if image.format in ("JPEG", "MPO") else None
+        if image.format in ("JPEG", "MPO"):
+            luma = _jpeg_luma(content, image, notes)
+        else:
+            decoded = _decode_fast(content, image, notes)
+            luma = None if decoded is None else _pillow_luma(decoded)
         if luma is None:
             luma = _pillow_luma(image)
     except MemoryError:
@@ -155,6 +160,26 @@ def _jpeg_luma(content: bytes, image: Image.Image, notes: list[str]) -> Luma | N
         image.draft("L", (JPEG_MIN_PX, JPEG_MIN_PX))
         return None
     return _shrink(Image.fromarray(grey[:, :, 0]))
+
+
+def _decode_fast(content: bytes, image: Image.Image, notes: list[str]) -> Image.Image | None:
+    """A plain PNG or WebP by a faster decoder than Pillow's; None if Pillow must decide.
+
+    imagecodecs takes 0.66 of Pillow's time for PNG and 0.5 for WebP (benchmark README).
+    """
+    decode = _FAST_DECODERS.get(image.format or "")
+    plain = image.mode in ("L", "RGB", "RGBA") and "transparency" not in image.info
+    if decode is None or not plain or getattr(image, "n_frames", 1) > 1:
+        return None
+    try:
+        pixels = decode(content)
+    except RuntimeError as error:
+        notes.append(_describe(error))
+        return None
+    return Image.fromarray(pixels) if pixels.dtype == np.uint8 else None
+
+
+_FAST_DECODERS = {"PNG": imagecodecs.png_decode, "WEBP": imagecodecs.webp_decode}
 
 
 def _pillow_luma(image: Image.Image) -> Luma:

@@ -9,7 +9,8 @@ _MAX_DATE_CHARS = 32
 def read_exif(image: Image.Image, warnings: list[str]) -> tuple[int | None, str | None]:
     """Orientation (1 to 8) and date as written, each None if absent; problems go to `warnings`."""
     try:
-        tags = image.getexif()
+        # Pillow's own getexif of a PNG would decode all of it to look for a late chunk.
+        tags = Image.Image.getexif(image)
         if not tags:
             return None, None
         orientation = tags.get(_ORIENTATION)

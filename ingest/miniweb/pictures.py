@@ -163,6 +163,6 @@ ENCODERS: dict[str, tuple[float, str, Callable[[Image.Image, random.Random], byt
     "gif": (2, "image/gif", lambda image, _: _save(image, "GIF")),
     "gif animated": (1, "image/gif", _animated_gif),
     "avif": (2, "image/avif", lambda image, _: _save(image, "AVIF", speed=10)),
-    "tiff": (1, "image/tiff", lambda image, _: _save(image, "TIFF", compression="tiff_lzw")),
+    "tiff": (1, "image/tiff", lambda image, _: _save(image, "TIFF")),
     "bmp": (1, "image/bmp", lambda image, _: _save(image, "BMP")),
 }

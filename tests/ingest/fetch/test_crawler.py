@@ -1,0 +1,332 @@
+import asyncio
+import ssl
+import subprocess
+import threading
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from ingest.fetch.crawler import Crawler, retry_after_s
+from ingest.inspect.spool import Spool
+from ingest.miniweb.server import MiniWeb
+from ingest.miniweb.site import Delivery, Page, Site, image_page, redirect
+from schemas.options import BuildOptions, ConsentOptions, FetchOptions, PolitenessOptions
+from schemas.outcome import Outcome
+
+HOST = "photos.localhost"
+BODY = bytes(range(256)) * 4000  # More than is kept in memory.
+GOOD = image_page(BODY, "image/jpeg")
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+def visit_all(urls, **options):
+    """What became of each URL, and its body."""
+    fetch = FetchOptions(allow_network=LOOPBACK, **options.pop("fetch", {}))
+    built = BuildOptions(output="unused", fetch=fetch, **options)
+
+    async def run():
+        spool, crawler = Spool(0, ""), Crawler(built)
+        visits = await asyncio.gather(*(crawler.visit(url, spool) for url in urls))
+        bodies = [spool.read(visit.body) if visit.body else None for visit in visits]
+        crawler.close()
+        spool.close()
+        return list(zip(visits, bodies, strict=True))
+
+    return asyncio.run(run())
+
+
+def visit(url, **options):
+    ((found, _),) = visit_all([url], **options)
+    return found
+
+
+def served(serve, **pages):
+    site = Site()
+    for name, page in pages.items():
+        site.add(HOST, f"/{name}", page)
+    return serve(site)
+
+
+def test_an_answer_is_told_in_full(serve):
+    web = served(serve, x=GOOD)
+    ((found, body),) = visit_all([web.url(HOST, "/x")])
+    assert (found.outcome, found.attempts, found.redirects) == (None, 1, [])
+    assert body == BODY
+    assert found.final_url == web.url(HOST, "/x")
+    assert found.answer.status == 200
+    assert found.answer.address == "127.0.0.1"
+    assert found.answer.header("etag") == GOOD.headers[1][1]
+    assert found.fetched_at_us > 1_600_000_000_000_000
+    assert found.fetch_ms >= 0
+
+
+def test_many_large_bodies_arrive_whole_at_once(serve):
+    site = Site()
+    bodies = [bytes([number]) * (300_000 + number) for number in range(60)]
+    for number, body in enumerate(bodies):
+        site.add(HOST, f"/{number}", image_page(body, "image/png"))
+    web = serve(site)
+    found = visit_all([web.url(HOST, f"/{number}") for number in range(60)])
+    assert [sha256(body).digest() for _, body in found] == [sha256(b).digest() for b in bodies]
+
+
+def test_redirects_are_followed_recorded_and_bounded(serve):
+    pages = {f"hop{n}": redirect(f"/hop{n + 1}") for n in range(9)}
+    web = served(
+        serve, a=redirect("b", 301), b=redirect("/c", 308), c=GOOD, loop=redirect("/loop"), **pages
+    )
+    found = visit(web.url(HOST, "/a"))
+    assert found.outcome is None
+    assert found.redirects == [web.url(HOST, "/b"), web.url(HOST, "/c")]
+    assert found.final_url == web.url(HOST, "/c")
+    assert visit(web.url(HOST, "/loop")).outcome is Outcome.TOO_MANY_REDIRECTS
+    assert visit(web.url(HOST, "/hop0")).outcome is Outcome.TOO_MANY_REDIRECTS
+    assert visit(web.url(HOST, "/hop5"), fetch={"max_redirects": 2}).outcome is not None
+
+
+@pytest.mark.parametrize(
+    ("location", "outcome"),
+    [
+        ("http://10.0.0.1/", Outcome.FORBIDDEN_ADDRESS),
+        ("http://169.254.169.254/latest", Outcome.FORBIDDEN_ADDRESS),
+        ("file:///etc/passwd", Outcome.BAD_REDIRECT),
+        ("http://[", Outcome.BAD_REDIRECT),
+        ("", Outcome.TOO_MANY_REDIRECTS),
+    ],
+)
+def test_a_redirect_leads_nowhere_private(serve, location, outcome):
+    web = served(serve, x=redirect(location))
+    assert visit(web.url(HOST, "/x")).outcome is outcome
+
+
+def test_loopback_is_refused_unless_allowed(serve):
+    web = served(serve, x=GOOD)
+
+    async def run():
+        spool = Spool(0, "")
+        crawler = Crawler(BuildOptions(output="unused"))
+        found = [
+            await crawler.visit(f"http://{host}:{web.port}/x", spool)
+            for host in ("127.0.0.1", HOST, "0x7f000001", "2130706433", "0177.0.0.1", "[::1]", "0")
+        ]
+        crawler.close()
+        spool.close()
+        return found
+
+    found = asyncio.run(run())
+    assert {one.outcome for one in found} == {Outcome.FORBIDDEN_ADDRESS}
+    assert web.requests() == []
+
+
+def busy_for(seconds):
+    """A page that answers 429 with Retry-After the first time."""
+    retry_after = (("Retry-After", seconds),)
+    return Page(BODY, num_failures=1, failure_status=429, failure_headers=retry_after)
+
+
+def test_passing_failures_are_tried_again_and_lasting_ones_are_not(serve):
+    web = served(
+        serve,
+        once=Page(BODY, num_failures=1),
+        always=Page(b"", 500),
+        missing=Page(b"", 404),
+        wait=Page(
+            BODY, num_failures=1, failure_status=429, failure_headers=(("Retry-After", "1"),)
+        ),
+        far=Page(
+            BODY, num_failures=1, failure_status=429, failure_headers=(("Retry-After", "900"),)
+        ),
+    )
+    names = ("once", "always", "missing", "wait", "far")
+    found = visit_all([web.url(HOST, f"/{name}") for name in names])
+    assert [(one.outcome, one.attempts) for one, _ in found] == [
+        (None, 2),
+        (Outcome.HTTP_5XX, 2),
+        (Outcome.HTTP_404, 1),
+        (None, 2),
+        (Outcome.HTTP_429, 1),
+    ]
+
+
+def test_endless_and_slow_answers_end(serve):
+    site = Site()
+    for delivery in Delivery:
+        site.add(HOST, f"/{delivery.name}", Page(BODY, delivery=delivery))
+    web = serve(site)
+    limits = {"timeout_s": 2.5, "low_speed_s": 1, "low_speed_bytes_per_s": 100}
+    found = visit_all(
+        [web.url(HOST, f"/{delivery.name}") for delivery in Delivery],
+        fetch={**limits, "max_image_bytes": 2_000_000, "max_attempts": 1},
+    )
+    outcomes = dict(zip(Delivery, (one.outcome for one, _ in found), strict=True))
+    assert outcomes == {
+        Delivery.WHOLE: None,
+        Delivery.CUT: Outcome.CONNECTION_LOST,
+        Delivery.ENDLESS: Outcome.TOO_LARGE,
+        Delivery.LONG: Outcome.TOO_LARGE,
+        Delivery.DRIP: Outcome.LOW_SPEED,
+        Delivery.NEVER: outcomes[Delivery.NEVER],
+        Delivery.GARBAGE: Outcome.PROTOCOL,
+    }
+    assert outcomes[Delivery.NEVER] in (Outcome.LOW_SPEED, Outcome.TIMEOUT)
+
+
+def test_the_byte_cap_counts_what_is_decompressed(serve):
+    import gzip
+
+    packed = gzip.compress(bytes(5_000_000))
+    page = Page(packed, headers=(("Content-Encoding", "gzip"),))
+    web = served(serve, x=page)
+    url = web.url(HOST, "/x")
+    assert visit(url, fetch={"max_image_bytes": 1_000_000}).outcome is Outcome.TOO_LARGE
+    ((found, body),) = visit_all([url])
+    assert found.outcome is None
+    assert body == bytes(5_000_000)
+
+
+def with_robots(serve, page):
+    site = Site()
+    site.add(HOST, "/robots.txt", page)
+    site.add(HOST, "/x", GOOD)
+    site.add(HOST, "/private/x", GOOD)
+    site.add(HOST, "/to-private", redirect("/private/x"))
+    return serve(site)
+
+
+RULES = Page(b"User-agent: *\nDisallow: /private/\n\nUser-agent: evilbot\nDisallow: /\n")
+
+
+def test_robots_txt_is_asked_once_and_obeyed_behind_redirects_too(serve):
+    web = with_robots(serve, RULES)
+    paths = ["/x", "/private/x", "/to-private"] * 3
+    found = visit_all([web.url(HOST, path) for path in paths])
+    assert [one.outcome for one, _ in found] == [None, Outcome.ROBOTS, Outcome.ROBOTS] * 3
+    asked = [request.path for request in web.requests()]
+    assert asked.count("/robots.txt") == 1
+    assert "/private/x" not in asked
+    assert sha256(RULES.body).hexdigest() in found[1][0].rule
+
+
+def test_robots_txt_may_be_only_recorded_or_ignored(serve):
+    web = with_robots(serve, RULES)
+    url = web.url(HOST, "/private/x")
+    recorded = visit(url, consent=ConsentOptions(robots_txt="record"))
+    assert recorded.outcome is None
+    assert recorded.signals[0].startswith("robots.txt: ")
+    count = len(web.requests())
+    assert visit(url, consent=ConsentOptions(robots_txt="ignore")).signals == ()
+    assert [request.path for request in web.requests()[count:]] == ["/private/x"]
+
+
+@pytest.mark.parametrize(
+    ("page", "outcome"),
+    [
+        (Page(b"", 404), None),
+        (Page(b"", 403), None),
+        (Page(b"", 500), Outcome.ROBOTS_UNAVAILABLE),
+        (Page(delivery=Delivery.NEVER), Outcome.ROBOTS_UNAVAILABLE),
+        (redirect("/robots.txt"), None),
+        (Page(b"\xff\xfe<html>", 200), None),
+        (Page(b"User-agent: *\nDisallow: /private/\n" + b"#" * 2_000_000), None),
+    ],
+)
+def test_a_broken_robots_txt_is_read_as_the_rfc_says(serve, page, outcome):
+    web = with_robots(serve, page)
+    assert visit(web.url(HOST, "/x"), fetch={"timeout_s": 1.0}).outcome is outcome
+
+
+def test_the_agent_of_robots_txt_is_ours(serve):
+    web = with_robots(serve, RULES)
+    refused = visit(web.url(HOST, "/x"), fetch={"user_agent": "EvilBot/2.0 (+http://a.example)"})
+    assert refused.outcome is Outcome.ROBOTS
+    assert web.requests()[0].user_agent == "EvilBot/2.0 (+http://a.example)"
+
+
+def test_opt_out_headers_are_honoured_and_recorded(serve):
+    refusal = image_page(BODY, "image/jpeg", X_Robots_Tag="noai")
+    web = served(serve, x=refusal)
+    found = visit(web.url(HOST, "/x"))
+    assert (found.outcome, found.rule) == (Outcome.OPT_OUT, "x-robots-tag: noai")
+    recorded = visit(web.url(HOST, "/x"), consent=ConsentOptions(x_robots_tag="record"))
+    assert (recorded.outcome, recorded.signals) == (None, ("x-robots-tag: noai",))
+
+
+def test_candidates_beyond_a_hosts_budget_are_deferred_and_never_asked_for(serve):
+    web = served(serve, x=GOOD)
+    politeness = PolitenessOptions(host_requests_per_s=4.0, host_wait_s=1.0)
+    found = visit_all([web.url(HOST, "/x")] * 12, politeness=politeness)
+    outcomes = [one.outcome for one, _ in found]
+    # One turn went to robots.txt.
+    assert outcomes.count(None) in (4, 5)
+    assert outcomes.count(Outcome.DEFERRED) == 12 - outcomes.count(None)
+    assert len(web.requests()) == outcomes.count(None) + 1
+
+
+def test_proxies_of_the_environment_are_not_used(serve, monkeypatch):
+    web = served(serve, x=GOOD)
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert visit(web.url(HOST, "/x")).outcome is None
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, 0.0),
+        ("7", 7.0),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 60.0),
+        ("Thu, 01 Jan 1970 00:00:10 GMT", 0.0),
+        ("soon", 0.0),
+        ("-3", 0.0),
+    ],
+)
+def test_retry_after_is_read_in_both_forms(value, seconds):
+    assert retry_after_s(value, now=40.0) == seconds
+
+
+@pytest.fixture
+def https(tmp_path):
+    """An HTTPS server with a certificate of its own making; its port and certificate."""
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    subprocess.run(
+        [*command, *subject, "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(404 if self.path == "/robots.txt" else 200)
+            self.send_header("Content-Length", "3")
+            self.end_headers()
+            self.wfile.write(b"abc")
+
+        def log_message(self, *arguments):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server.server_port, certificate
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_certificates_are_verified(https, monkeypatch):
+    port, certificate = https
+    url = f"https://localhost:{port}/x"
+    assert visit(url).outcome is Outcome.TLS
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    ((found, body),) = visit_all([url])
+    assert (found.outcome, body) == (None, b"abc")
+
+
+def test_a_closed_port_refuses(serve):
+    web: MiniWeb = served(serve)
+    found = visit(f"http://127.0.0.1:{web.closed_port}/x", fetch={"max_attempts": 1})
+    assert found.outcome is Outcome.CONNECT
