@@ -5,6 +5,7 @@ it, one thread that packs. Up to three shards are under way: the tail of one ove
 """
 
 import asyncio
+import gc
 import selectors
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -63,6 +64,8 @@ class Engine:
         self._readers = ThreadPoolExecutor(_FILE_READERS, thread_name_prefix="read")
         self._units: set[asyncio.Task[Commit]] = set()
         self._loop.run_until_complete(self._start())
+        # What was imported so far is never garbage: spare the collector looking at it again.
+        gc.freeze()
 
     async def _start(self) -> None:
         """Make what belongs to the event loop."""

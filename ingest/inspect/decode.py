@@ -153,7 +153,7 @@ def _jpeg_luma(content: bytes, image: Image.Image, notes: list[str]) -> Luma | N
         return None
     try:
         grey = simplejpeg.decode_jpeg(
-            content, "GRAY", min_height=JPEG_MIN_PX, min_width=JPEG_MIN_PX, min_factor=1
+            content, "GRAY", min_height=JPEG_MIN_PX, min_width=JPEG_MIN_PX, min_factor=2
         )
     except ValueError as error:
         notes.append(_describe(error))

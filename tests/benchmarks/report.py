@@ -14,6 +14,7 @@ from tests.benchmarks.measure import Measurement
 
 OURS = "ours"
 PEER = "peer"
+DIRECT = "direct"
 COLUMNS = (
     "tool",
     "**CPU ms/image, net**: median (min-max)",
@@ -61,11 +62,11 @@ def results_table(rounds: Sequence[dict[str, Run]], names: dict[str, str]) -> st
     """A Markdown row for each tool of `names`, and ratios within each round if both were run."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|---|" + "---:|" * (len(COLUMNS) - 1)]
     lines += [_tool_row(name, [one[tool] for one in rounds]) for tool, name in names.items()]
-    if {OURS, PEER} <= names.keys():
-        net = [one[PEER].net_ms / one[OURS].net_ms for one in rounds]
-        gross = [one[PEER].gross_ms / one[OURS].gross_ms for one in rounds]
+    for other in names.keys() - {OURS} if OURS in names else ():
+        net = [one[OURS].net_ms / one[other].net_ms for one in rounds]
+        gross = [one[OURS].gross_ms / one[other].gross_ms for one in rounds]
         lines.append(
-            f"\nRatio, {names[PEER]} to {names[OURS]}, pairwise by round: "
+            f"\nRatio, {names[OURS]} to {names[other]}, pairwise by round: "
             f"**net {spread(net, 2)}**, all included {spread(gross, 2)}."
         )
     return "\n".join(lines)

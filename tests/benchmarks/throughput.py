@@ -18,7 +18,7 @@ from tests.benchmarks.corpus import DATA, NUM_IMAGES, image_paths, make_corpus, 
 from tests.benchmarks.evaluation_set import make_evaluation_set
 from tests.benchmarks.measure import Command, Measurement, measure
 from tests.benchmarks.nginx import serve, write_url_table
-from tests.benchmarks.report import OURS, PEER, Run, describe_machine, results_table
+from tests.benchmarks.report import DIRECT, OURS, PEER, Run, describe_machine, results_table
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,17 @@ def make_tools(only: str | None, corpus: Path, folder: Path) -> dict[str, Tool]:
             f"uncurated {version('uncurated')}",
             lambda url_table, output: our_command(url_table, output, index),
         )
-    if only != OURS:
+    if only == DIRECT:
+        tools[DIRECT] = Tool(
+            "the same without Beam",
+            lambda url_table, output: [
+                sys.executable,
+                "-m",
+                "tests.benchmarks.direct_build",
+                *our_command(url_table, output, index)[2:],
+            ],
+        )
+    elif only != OURS:
         peer.install_peer()
         tools[PEER] = Tool(
             f"img2dataset {peer.peer_version()}",
@@ -143,7 +153,9 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(prog="python -m tests.benchmarks.throughput", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often each tool runs")
     parser.add_argument("--urls", type=int, help="length of the table (default: 2 x the images)")
-    parser.add_argument("--only", choices=[OURS, PEER], help="run one of the two tools")
+    parser.add_argument(
+        "--only", choices=[OURS, PEER, DIRECT], help="one tool; direct: ours with and without Beam"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the outputs in bench-data/")
     parser.add_argument("--json", type=Path, help="also write each measurement to this file")
     arguments = parser.parse_args(argv)

@@ -136,6 +136,13 @@ def test_a_file_cut_in_the_middle_is_corrupt(cat, image_format):
     assert refusal(content[: len(content) // 2]) is Outcome.CORRUPT
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
+def test_one_inverted_byte_in_the_middle_of_a_png_is_noticed(cat, mode):
+    content = bytearray(encoded(cat.quantize(200) if mode == "P" else cat.convert(mode), "png"))
+    content[len(content) // 2] ^= 0xFF
+    assert refusal(bytes(content)) is Outcome.CORRUPT
+
+
 def test_other_bytes_are_no_image():
     assert refusal(b"<html><body>not found</body></html>") is Outcome.NOT_AN_IMAGE
     assert refusal(b"\x00") is Outcome.NOT_AN_IMAGE

@@ -1,0 +1,52 @@
+"""`uncurated build` without Beam: the same flags and the same work, to tell what Beam adds."""
+
+import argparse
+import sys
+
+from ingest.evaluation_index.search import EvaluationIndex
+from ingest.pack.seal import begin_build, seal_dataset
+from ingest.plan_part import (
+    PlanRow,
+    count_candidates,
+    num_shards,
+    rows_by_shard,
+    seal_plan,
+    write_plan_part,
+)
+from ingest.sources import expand_inputs
+from ingest.work_unit import Engine, Run
+from pipelines.options import add_flags, read_options
+from schemas.options import BuildOptions, PlanOptions
+
+
+def plan(options: PlanOptions, dataset: str) -> int:
+    """The number of shards of the plan that was written."""
+    inputs = expand_inputs(options)
+    counts = [count_candidates(uri, options) for uri in inputs]
+    shards = num_shards(sum(count[2] for count in counts), options)
+    rows: dict[str, list[PlanRow]] = {str(shard): [] for shard in range(shards)}
+    for uri in inputs:
+        for shard, piece in rows_by_shard(uri, options, shards):
+            rows[shard] += piece
+    parts = [write_plan_part(dataset, int(shard), piece) for shard, piece in rows.items()]
+    seal_plan(dataset, options, counts, parts)
+    return shards
+
+
+def main(argv: list[str]) -> None:
+    """Plan and build a dataset in this process."""
+    parser = argparse.ArgumentParser()
+    for model in (PlanOptions, BuildOptions):
+        add_flags(parser, model)
+    arguments = parser.parse_args(argv)
+    options = read_options(BuildOptions, arguments)
+    shards = plan(read_options(PlanOptions, arguments), options.output)
+    index = EvaluationIndex.open(options.match.eval_index).record
+    engine = Engine(Run(options, begin_build(options, index)))
+    commits = [commit for shard in range(shards) for commit in engine.submit(shard)]
+    seal_dataset(options.output, commits + engine.drain())
+    engine.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
