@@ -1,7 +1,7 @@
 """Bytes of an image -> what it is, and its fingerprint: header limits first, then one decode.
 
-JPEG is decoded to grey at the smallest DCT scale whose sides are both at least 256 px: that reads
-the whole file, costs half of a full decode, and moves the hash by under 5 bits.
+JPEG is decoded to grey, at half its size or less if both sides stay at least 256 px: that reads the
+whole file and costs little more than its entropy decoding.
 """
 
 import io
@@ -193,7 +193,7 @@ def _pillow_luma(image: Image.Image) -> Luma:
 
 def _over_white(premultiplied: Image.Image) -> Luma:
     """The 64x64 luma of an RGBa image over white; shrinking first is exact and cheap."""
-    small = premultiplied.resize((LUMA_PX, LUMA_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    small = _resize(premultiplied)
     layers: NDArray[np.float64] = np.asarray(small, dtype=np.float64)
     # ITU-R 601-2, as Pillow's conversion to L.
     luma: NDArray[np.float64] = layers @ np.array([0.299, 0.587, 0.114, -1.0]) + 255.0
@@ -214,8 +214,16 @@ def _finite_range(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _shrink(grey: Image.Image) -> Luma:
-    small = grey.resize((LUMA_PX, LUMA_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return np.asarray(small)
+    return np.asarray(_resize(grey))
+
+
+def _resize(image: Image.Image) -> Image.Image:
+    """The picture squeezed to 64x64.
+
+    Bicubic after a box reduction: 0.18 ms where plain Lanczos on the full decode takes 1.6, for 3.9
+    of 256 bits on average (p95 14) between the two (benchmark README).
+    """
+    return image.resize((LUMA_PX, LUMA_PX), Image.Resampling.BICUBIC, reducing_gap=1.5)
 
 
 def _upright(luma: Luma, orientation: int | None) -> Luma:
