@@ -17,8 +17,8 @@ class Carrier(StrEnum):
     FILE = "file"
 
 
-class Candidate(Record):
-    """What to get, and from which source and row."""
+class Reference(Record):
+    """Where an input came from; what a candidate and its ledger row have in common."""
 
     id: SampleId = Field(description="32 hex digits from (source, row, URL); the sample's key")
     source: Text = Field(description="URI of the table or folder that named it")
@@ -26,6 +26,11 @@ class Candidate(Record):
     url: Text = Field(description="URL as given; for stored bytes the URI of their file")
     carrier: Annotated[Carrier, pa.string()] = Field(description="`url`: fetch it; `file`: read it")
     columns: Text | None = Field(description="pass-through columns of the input, as a JSON object")
+
+
+class Candidate(Reference):
+    """What to get, and from which source and row."""
+
     problem: Annotated[Outcome, pa.string()] | None = Field(
         default=None, description="outcome already known when planning, such as `malformed_row`"
     )

@@ -8,8 +8,6 @@ from pydantic import Field
 from schemas.arrow import (
     Count,
     Pixels,
-    Record,
-    SampleId,
     Sha256,
     ShardNumber,
     Small,
@@ -17,19 +15,12 @@ from schemas.arrow import (
     Texts,
     Timestamp,
 )
-from schemas.candidate import Carrier
+from schemas.candidate import Reference
 from schemas.outcome import Outcome
 
 
-class LedgerRow(Record):
+class LedgerRow(Reference):
     """One row for every candidate, kept or not; columns that do not apply are null."""
-
-    id: SampleId = Field(description="32 hex digits from (source, row, URL); the key in the shard")
-    source: Text = Field(description="URI of the table or folder that named it")
-    row: Count = Field(description="row in that table, or place in that folder, from 0")
-    url: Text = Field(description="URL as given; for stored bytes the URI of their file")
-    carrier: Annotated[Carrier, pa.string()] = Field(description="`url` or `file`")
-    columns: Text | None = Field(description="pass-through columns of the input, as a JSON object")
 
     outcome: Annotated[Outcome, pa.string()] = Field(description="what became of it, one word")
     detail: Text | None = Field(description="the reason in words, with both sides of a mismatch")

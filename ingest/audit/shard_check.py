@@ -14,13 +14,12 @@ from ingest import storage
 from ingest.audit.finding import Finding, differing
 from ingest.inspect.header import EXTENSIONS
 from ingest.pack.tar import BLOCK, member_header
-from schemas.candidate import Candidate
+from schemas.candidate import Candidate, Reference
 from schemas.ledger import LedgerRow
 from schemas.manifest import Commit, digest
 from schemas.merkle import merkle_root, sample_leaf
 from schemas.outcome import Outcome
 
-_CANDIDATE_COLUMNS = ["id", "source", "row", "url", "carrier", "columns"]
 _SAMPLE_FIELDS = (
     *("id", "source", "row", "url", "num_bytes", "sha256", "format", "width_px", "height_px"),
     *("mode", "num_frames", "exif_orientation", "exif_date", "phash", "texture"),
@@ -111,7 +110,7 @@ def _check_conservation(commit: Commit, plan: pa.Table, ledger: pa.Table) -> lis
         return findings
     return [
         Finding(commit.ledger_file, f"column {name} differs from the plan part")
-        for name in _CANDIDATE_COLUMNS
+        for name in Reference.model_fields
         if not plan[name].equals(ledger[name])
     ]
 
