@@ -1,5 +1,7 @@
 """The whole story on a miniature web: serve, index, plan, build, audit, and tell the tale."""
 
+import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -125,9 +127,15 @@ def _examples(dataset: str) -> dict[str, str]:
 
 
 def _next_commands(dataset: str) -> list[str]:
+    """Commands that run as they stand, in this virtual environment or outside of it."""
+    program, python = (
+        name if shutil.which(name) else str(Path(sys.executable).with_name(name))
+        for name in ("uncurated", "python")
+    )
+    count = f"pq.read_table('{dataset}/ledger').group_by('outcome').aggregate([('id', 'count')])"
     return [
-        f"uncurated audit {dataset}",
+        f"{program} audit {dataset}",
         f"tar tf {dataset}/shards/00000-*.tar | head",
-        f"duckdb -c \"SELECT outcome, count(*) FROM '{dataset}/ledger/*.parquet' GROUP BY 1\"",
-        "uncurated build --help",
+        f'{python} -c "import pyarrow.parquet as pq; print({count}.to_pylist())"',
+        f"{program} build --help",
     ]
