@@ -2,11 +2,13 @@
 
 import argparse
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import NoReturn
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -28,6 +30,7 @@ from schemas.options import (
 _log = logging.getLogger(__name__)
 # What Beam says of parts that are not used here.
 _BEAM_NOISE = ("apitools not found", "No semi_persistent_directory found")
+_INTERRUPTED = 130
 _WORKER_ERROR = re.compile(r"^ingest\.errors\.SetupError: (.+)$", re.MULTILINE)
 
 
@@ -43,7 +46,7 @@ class Command:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0 done, 1 an audit that found something, 2 a wrong command or setup."""
+    """The exit code: 0 done, 1 an audit found something, 2 a wrong command, 130 interrupted."""
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
     command = COMMANDS[arguments.command]
@@ -52,12 +55,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command.run(arguments, check_rest(rest, command.models, command.takes_beam))
     except SetupError as error:
         return _refuse(str(error))
+    except KeyboardInterrupt:
+        _interrupted()
     except RuntimeError as error:
         # Beam wraps what a worker raised into one long text.
+        if str(error).startswith(KeyboardInterrupt.__name__):
+            _interrupted()
         found = _WORKER_ERROR.search(str(error))
         if found is None:
             raise
         return _refuse(found.group(1))
+
+
+def _interrupted() -> NoReturn:
+    _refuse("interrupted; the same command again continues where this one stopped")
+    # Beam's threads would go on until their shards are done, and nothing here waits for them.
+    os._exit(_INTERRUPTED)
 
 
 def _refuse(message: str) -> int:

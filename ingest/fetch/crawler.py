@@ -73,7 +73,7 @@ class Crawler:
             if pause_s is None:
                 return visit
             await asyncio.sleep(pause_s)
-            visit.outcome, visit.detail, visit.redirects = None, None, []
+            visit = Visit(attempts=visit.attempts)
 
     def close(self) -> None:
         """Drop all connections."""
@@ -103,8 +103,10 @@ class Crawler:
             await self._robots.check(url)
         except FetchError as error:
             consent_decides = error.outcome in (Outcome.ROBOTS, Outcome.ROBOTS_UNAVAILABLE)
-            visit.rule = error.detail if consent_decides else None
-            if self._options.consent.robots_txt == "honour" or not consent_decides:
+            if not consent_decides:
+                raise
+            if self._options.consent.robots_txt == "honour":
+                visit.rule = error.detail
                 raise
             visit.signals = (*visit.signals, f"robots.txt: {error.detail}")
 

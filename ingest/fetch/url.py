@@ -9,6 +9,9 @@ from schemas.outcome import Outcome
 _SAFE_PATH = "/%:@!$&'()*+,;=~-._[]|"
 _SAFE_QUERY = _SAFE_PATH + "?{}^`\\"
 _MAX_URL_CHARS = 16_384
+# With none of these a printable ASCII URL goes over the wire as it is; "@" may be credentials,
+# which are never sent.
+_UNUSUAL = " #\\@"
 
 
 def canonical_url(url: str) -> str:
@@ -18,9 +21,9 @@ def canonical_url(url: str) -> str:
         raise UrlError(
             Outcome.INVALID_URL, f"expected at most {_MAX_URL_CHARS} characters, got {len(text)}"
         )
-    if text.isascii() and text.isprintable() and " " not in text and "#" not in text:
+    if text.isascii() and text.isprintable() and not any(sign in text for sign in _UNUSUAL):
         parts = _split(text)
-        return text if parts.path and "\\" not in text else _encode(parts)
+        return text if parts.path else _encode(parts)
     return _encode(_split(text.replace("\n", "").replace("\r", "").replace("\t", "")))
 
 

@@ -90,7 +90,10 @@ def test_each_hostile_answer_costs_one_row_and_little_memory(serve, tmp_path):
     assert uncurated("audit", dataset).returncode == 0
 
 
-@pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGTERM"])
+EXIT_CODES = {"SIGKILL": -9, "SIGTERM": -15, "SIGINT": 130}
+
+
+@pytest.mark.parametrize("signal_name", EXIT_CODES)
 def test_a_killed_build_leaves_no_process_behind(serve, tmp_path, signal_name):
     import signal
 
@@ -107,9 +110,9 @@ def test_a_killed_build_leaves_no_process_behind(serve, tmp_path, signal_name):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    assert web.wait_for_requests(20)
+    assert web.wait_for_requests(15)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(getattr(signal, signal_name))
-    process.wait()
+    assert process.wait(30) == EXIT_CODES[signal_name]
     _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []

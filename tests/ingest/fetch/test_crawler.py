@@ -212,7 +212,7 @@ def test_robots_txt_may_be_only_recorded_or_ignored(serve):
     web = with_robots(serve, RULES)
     url = web.url(HOST, "/private/x")
     recorded = visit(url, consent=ConsentOptions(robots_txt="record"))
-    assert recorded.outcome is None
+    assert (recorded.outcome, recorded.rule) == (None, None)
     assert recorded.signals[0].startswith("robots.txt: ")
     count = len(web.requests())
     assert visit(url, consent=ConsentOptions(robots_txt="ignore")).signals == ()

@@ -21,6 +21,8 @@ from schemas.outcome import Outcome
         ("http://user:pw@a.example:8080/x é", "http://a.example:8080/x%20%C3%A9"),
         ("http://[::1]:80/é", "http://[::1]:80/%C3%A9"),
         ("http://a.example/a\\b", "http://a.example/a/b"),
+        ("http://user:pw@a.example/x", "http://a.example/x"),
+        ("http://a.example/@x", "http://a.example/@x"),
     ],
 )
 def test_urls_go_over_the_wire_as_browsers_send_them(given_url, wire):
