@@ -20,11 +20,11 @@ from ingest.evaluation_index.search import EvaluationIndex
 from ingest.fetch.crawler import Crawler, Visit
 from ingest.fingerprint import HASH_BITS
 from ingest.inspect.sandbox import DecoderPool
-from ingest.inspect.spool import Spool
 from ingest.pack.commit import ShardContent, pack_shard, read_commit
 from ingest.pack.ledger import Item
 from ingest.plan_part import read_plan_part
 from ingest.progress import ProgressSender
+from ingest.spool import Spool
 from schemas.candidate import Carrier
 from schemas.manifest import Commit
 from schemas.options import BuildOptions

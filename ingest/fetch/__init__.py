@@ -1,1 +1,1 @@
-"""From a URL to its bytes, politely and safely: `crawler` decides, `client` transfers."""
+"""From a URL to its bytes, politely and safely: `crawler` decides, `client` runs `transfer`s."""

@@ -8,12 +8,13 @@ from email.utils import parsedate_to_datetime
 
 from ingest.errors import FetchError
 from ingest.fetch.address_guard import AddressGuard
-from ingest.fetch.client import Answer, HttpClient
+from ingest.fetch.client import HttpClient
 from ingest.fetch.opt_out import read_opt_out
 from ingest.fetch.politeness import HostGate
 from ingest.fetch.robots import MAX_ROBOTS_BYTES, RobotsCache
+from ingest.fetch.transfer import Answer
 from ingest.fetch.url import canonical_url, host_of, redirect_target
-from ingest.inspect.spool import Region, Spool
+from ingest.spool import Region, Spool
 from schemas.options import BuildOptions
 from schemas.outcome import Outcome
 

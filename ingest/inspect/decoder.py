@@ -19,7 +19,7 @@ import orjson
 
 from ingest.errors import InspectError
 from ingest.inspect.decode import configure_pillow, inspect_image
-from ingest.inspect.spool import read_region
+from ingest.spool import read_region
 from schemas.outcome import Outcome
 
 REQUEST = struct.Struct("<IQQ")

@@ -17,7 +17,7 @@ import orjson
 from ingest.errors import InspectError
 from ingest.inspect.decode import Inspection
 from ingest.inspect.decoder import ANSWER_LENGTH, REQUEST
-from ingest.inspect.spool import Region
+from ingest.spool import Region
 from schemas.options import InspectOptions
 from schemas.outcome import Outcome
 

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.inspect.header import EXTENSIONS
-from ingest.inspect.spool import Spool
 from ingest.pack.ledger import Item, ledger_table, sample_json
 from ingest.pack.tar import Sample, write_tar
+from ingest.spool import Spool
 from schemas.manifest import (
     Commit,
     commit_path,

@@ -8,7 +8,7 @@ from ingest.errors import InspectError
 from ingest.inspect.decode import Inspection, inspect_image
 from ingest.inspect.decoder import ABORT_MARKER, HANG_MARKER, MARKERS_VARIABLE
 from ingest.inspect.sandbox import DecoderPool
-from ingest.inspect.spool import Spool
+from ingest.spool import Spool
 from schemas.options import InspectOptions
 from schemas.outcome import Outcome
 
