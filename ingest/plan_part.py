@@ -11,7 +11,7 @@ from ingest import storage
 from ingest.errors import SetupError
 from ingest.options_record import option_differences
 from ingest.sampling import draw, is_taken, shard_of
-from ingest.sources import read_candidates
+from ingest.sources import count_rows, read_candidates, read_ids
 from schemas.candidate import Candidate, Carrier
 from schemas.manifest import (
     PLAN_FILE,
@@ -32,13 +32,14 @@ _FIELDS = list(Candidate.model_fields)
 
 
 def count_candidates(uri: str, options: PlanOptions) -> tuple[str, int, int]:
-    """URI, rows, and rows that the sampling takes, of one input; reads it to its end."""
+    """URI, rows, and rows that the sampling takes, of one input."""
+    if options.sample_rate == 1.0:
+        num_rows = count_rows(uri, options)
+        return uri, num_rows, num_rows
     num_rows = num_taken = 0
-    for batch in read_candidates(uri, options):
-        num_rows += len(batch)
-        num_taken += sum(
-            is_taken(draw(one.id, options.seed)[0], options.sample_rate) for one in batch
-        )
+    for candidate_id in read_ids(uri, options):
+        num_rows += 1
+        num_taken += is_taken(draw(candidate_id, options.seed)[0], options.sample_rate)
     return uri, num_rows, num_taken
 
 
@@ -102,7 +103,10 @@ def seal_plan(
     counts: Iterable[tuple[str, int, int]],
     parts: Sequence[tuple[int, int, str]],
 ) -> PlanRecord:
-    """Write `plan.json`; raises AssertionError unless the parts hold what the inputs gave."""
+    """Write `plan.json`; raises AssertionError unless the parts hold what the inputs gave.
+
+    Raises SetupError if another run has planned this dataset otherwise meanwhile.
+    """
     inputs = sorted(counts)
     ordered = sorted(parts)
     planned, taken = sum(part[1] for part in ordered), sum(count[2] for count in inputs)
@@ -119,7 +123,9 @@ def seal_plan(
         num_shards=len(ordered),
         parts_sha256=sha256(b"".join(bytes.fromhex(part[2]) for part in ordered)).hexdigest(),
     )
-    storage.create_bytes(storage.join(dataset, PLAN_FILE), encode(record))
+    uri = storage.join(dataset, PLAN_FILE)
+    if not storage.create_bytes(uri, encode(record)) and read_plan(dataset) != record:
+        raise SetupError(f"{uri}: expected none while planning, got another plan: start afresh")
     return record
 
 

@@ -54,3 +54,10 @@ def test_a_larger_sample_holds_the_smaller_one():
 def test_shards_are_stretches_of_the_global_order(orders, num_shards):
     shards = [shard_of(order, num_shards) for order in sorted(orders)]
     assert shards == sorted(shards)
+
+
+def test_samples_and_shuffles_are_what_they_were_in_every_earlier_version():
+    candidate = "58763e63dfddb621dfcb2afc5a4aea56"
+    assert draw(candidate, 7) == (15363839068382458318, 12060886638353593252)
+    assert draw(candidate, 7) != draw(candidate, 8)
+    assert shard_of(12060886638353593252, 100) == 65

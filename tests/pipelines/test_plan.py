@@ -1,14 +1,16 @@
 import csv
+from hashlib import sha256
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from ingest.errors import SetupError
-from ingest.plan_part import read_plan, read_plan_part
+from ingest.plan_part import count_candidates, read_plan, read_plan_part, seal_plan
 from pipelines.plan import plan
 from schemas.candidate import Candidate
 from schemas.options import PlanOptions
+from schemas.outcome import Outcome
 from tests.building import uncurated
 
 RUNNER = ["--runner=FnApiRunner"]
@@ -88,6 +90,37 @@ def test_a_second_plan_is_the_first_unless_its_options_differ(tables, dataset):
     with pytest.raises(SetupError, match="expected seed 0 as recorded, got 5"):
         plan(PlanOptions(input=tables, seed=5), dataset, RUNNER)
     assert parts_of(dataset) == before
+
+
+def test_a_plan_that_another_run_wrote_meanwhile_is_never_taken_for_this_one(tables, dataset):
+    plan(PlanOptions(input=tables), dataset, RUNNER)
+    options = PlanOptions(input=tables, seed=5)
+    counts = [count_candidates(table, options) for table in tables]
+    with pytest.raises(SetupError, match=r"plan\.json: expected none while planning"):
+        seal_plan(dataset, options, counts, [(0, 1000, "00" * 32)])
+
+
+def test_a_plan_that_lost_a_candidate_is_never_sealed(tables, dataset):
+    options = PlanOptions(input=tables)
+    counts = [count_candidates(table, options) for table in tables]
+    with pytest.raises(AssertionError, match=r"expected 1000 candidates .*, got 999"):
+        seal_plan(dataset, options, counts, [(0, 999, "00" * 32)])
+    assert read_plan(dataset) is None
+
+
+def test_a_plan_has_the_rows_that_cannot_be_used_too(tmp_path, dataset):
+    (tmp_path / "t.csv").write_bytes(
+        b'url,c\nhttp://a.example/1,x\nftp://a/2,x\n,x\nhttp://a/\xff,x\nhttp://a/5,"x\n'
+        b"http://a.example/6,\x00\nhttp://a.example/1,x\n"
+    )
+    record = plan(PlanOptions(input=(f"{tmp_path}/t.csv",)), dataset, RUNNER)
+    assert (record.num_rows, record.num_candidates) == (7, 7)
+    planned, digest_of_part = read_plan_part(dataset, 0)
+    problems = {one.row: one.problem for one in planned}
+    malformed = Outcome.MALFORMED_ROW
+    expected = [None, Outcome.INVALID_URL, malformed, malformed, malformed, None, None]
+    assert [problems[row] for row in range(7)] == expected
+    assert record.parts_sha256 == sha256(bytes.fromhex(digest_of_part)).hexdigest()
 
 
 def test_an_unreadable_table_is_told_in_one_sentence(tmp_path, dataset):
