@@ -17,7 +17,7 @@ from ingest.pack.tar import BLOCK, member_header
 from schemas.candidate import Candidate, Reference
 from schemas.ledger import LedgerRow
 from schemas.manifest import Commit, digest
-from schemas.merkle import merkle_root, sample_leaf
+from schemas.merkle import EMPTY_ROOT, merkle_root, sample_leaf
 from schemas.outcome import Outcome
 
 _SAMPLE_FIELDS = (
@@ -191,7 +191,11 @@ def _check_sample(stream: _Hashed, row: dict[str, Any]) -> tuple[bytes, list[str
     json = stream.read(json_bytes)
     _expect(wrong, "JSON padding", bytes(-json_bytes % BLOCK), stream.read(-json_bytes % BLOCK))
     wrong += _check_json(json, row)
-    return sample_leaf(row["id"], sha256(content).digest(), sha256(json).digest()), wrong
+    try:
+        return sample_leaf(row["id"], sha256(content).digest(), sha256(json).digest()), wrong
+    except ValueError:
+        wrong.append(f"id: expected 32 hex digits, got {row['id']!r}")
+        return EMPTY_ROOT, wrong
 
 
 def _check_json(content: bytes, row: dict[str, Any]) -> list[str]:

@@ -80,6 +80,15 @@ def test_a_flip_inside_an_image_names_the_sample(copied):
     assert f"sha256: expected {row['sha256']}, got " in found[0]
 
 
+def test_an_id_that_is_no_hex_is_a_finding_and_no_crash(copied):
+    commit = next(commit for commit in commits_of(copied) if commit.num_kept > 1)
+    path = copied / commit.ledger_file
+    table = pq.read_table(path)
+    ids = ["\0" + one[1:] for one in table["id"].to_pylist()]
+    pq.write_table(table.set_column(0, table.schema.field("id"), [ids]), path)
+    assert any("id: expected 32 hex digits, got '\\x00" in one for one in findings_of(copied))
+
+
 def test_a_missing_file_is_named(copied):
     for name in files_of(copied):
         if name.name != "dataset.json":
