@@ -26,11 +26,8 @@ def fetch_sources(folder: Path) -> list[Path]:
 
     Raises RuntimeError where a package cannot be had.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for package in PACKAGES:
-        if not (folder / package).is_dir():
-            _fetch_package(package, folder)
-    paths = (path for package in PACKAGES for path in (folder / package).rglob("*"))
+    packages = [fetch_package(package, folder) for package in PACKAGES]
+    paths = (path for package in packages for path in package.rglob("*"))
     return sorted(path for path in paths if _is_large_picture(path))
 
 
@@ -44,7 +41,11 @@ def run_tool(command: list[str], folder: Path | None = None) -> None:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
 
 
-def _fetch_package(package: str, folder: Path) -> None:
+def fetch_package(package: str, folder: Path) -> Path:
+    """The folder of an unpacked package below `folder`; what is already there is not fetched."""
+    if (folder / package).is_dir():
+        return folder / package
+    folder.mkdir(parents=True, exist_ok=True)
     logger.info("downloading the Debian package %s", package)
     try:
         run_tool(["apt-get", "download", package], folder)
@@ -54,8 +55,8 @@ def _fetch_package(package: str, folder: Path) -> None:
     archive = next(folder.glob(f"{package}_*.deb"))
     unpacked = folder / f"{package}.partial"
     run_tool(["dpkg", "-x", str(archive), str(unpacked)])
-    unpacked.rename(folder / package)
     archive.unlink()
+    return unpacked.rename(folder / package)
 
 
 def _is_large_picture(path: Path) -> bool:
