@@ -12,13 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from ingest import storage
 from ingest.errors import FetchError, InspectError
-from ingest.evaluation_index.search import EvaluationIndex
+from ingest.evaluation_index.search import EvaluationIndex, Match, Query
 from ingest.fetch.crawler import Crawler, Visit
-from ingest.fingerprint import HASH_BITS
 from ingest.inspect.sandbox import DecoderPool
 from ingest.pack.commit import ShardContent, pack_shard, read_commit
 from ingest.pack.ledger import Item
@@ -27,7 +24,7 @@ from ingest.progress import ProgressSender
 from ingest.spool import Spool
 from schemas.candidate import Carrier
 from schemas.manifest import Commit
-from schemas.options import BuildOptions
+from schemas.options import BuildOptions, MatchOptions
 from schemas.outcome import Outcome
 
 _SHARDS_UNDER_WAY = 3
@@ -173,8 +170,7 @@ class Engine:
         """Match and pack in the packing thread, so that the next shard goes on meanwhile."""
         in_packer = partial(self._loop.run_in_executor, self._packer)
         if self._index is not None:
-            radius = self._options.match.match_radius
-            await in_packer(match_items, self._index, content.items, radius)
+            await in_packer(match_items, self._index, content.items, self._options.match)
         for item in content.items:
             if item.outcome is None:
                 item.outcome = Outcome.KEPT
@@ -199,21 +195,31 @@ class CoalescingSelector(selectors.DefaultSelector):
         return super().select(timeout)
 
 
-def match_items(index: EvaluationIndex, items: list[Item], radius: int) -> None:
+def match_items(index: EvaluationIndex, items: list[Item], options: MatchOptions) -> None:
     """Set the match of each inspected item, and the outcome of those that are copies."""
     found = [(item, item.inspection) for item in items if item.inspection is not None]
     if not found:
         return
-    joined = bytes.fromhex("".join(inspection.phash for _, inspection in found))
-    codes = np.frombuffer(joined, dtype=np.uint8).reshape(-1, HASH_BITS // 8)
-    textures = np.array([inspection.texture for _, inspection in found], dtype=np.uint16)
-    digests = [inspection.sha256 for _, inspection in found]
-    matches = index.match(digests, codes, textures, radius)
+    queries = [
+        Query(bytes.fromhex(one.sha256), bytes.fromhex(one.pixels_sha256), one.views)
+        for _, one in found
+    ]
+    matches = index.match(queries, options)
     for (item, _), match in zip(found, matches, strict=True):
         item.match = match
         if match is not None and match.outcome is not None:
             item.outcome = match.outcome
-            item.detail = f"{match.name} ({match.variant}), {match.distance} bits away"
+            item.detail = describe_match(match)
+
+
+def describe_match(match: Match) -> str:
+    """Why a candidate is a copy, in words."""
+    if match.outcome is Outcome.DUPLICATE_EXACT:
+        return f"{match.name}: equal {match.variant}"
+    return (
+        f"{match.name} ({match.variant}; {match.view} view): {match.distance} bits away, "
+        f"correlation {match.correlation:.2f}"
+    )
 
 
 def read_file(uri: str, max_bytes: int) -> bytes:

@@ -107,12 +107,10 @@ def run_build(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
 
 def run_index(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
     """Write an evaluation index."""
-    from ingest.evaluation_index.build import build_index
-    from pipelines.progress import count_on_terminal
+    from pipelines.index import index
 
     options = read_options(IndexOptions, arguments)
-    with count_on_terminal("evaluation images") as on_image:
-        record = build_index(options, on_image)
+    record = index(options, beam_arguments)
     sets = ", ".join(f"{name}: {count:,} images" for name, count in sorted(record.sets.items()))
     _say(f"{options.output}: {sets}; sha256 {record.sha256}")
     return 0
@@ -233,7 +231,10 @@ COMMANDS = {
         (
             "uncurated index --eval-set imagenet=/data/imagenet/val --output eval.index",
             "uncurated index --eval-set a=a.tar --eval-set b=b.parquet --output eval.index",
+            "uncurated index --extend eval.index --eval-set new=new.tar --output more.index",
+            "uncurated index --eval-set a=a.tar --background crawl/ --output eval.index",
         ),
+        takes_beam=True,
     ),
     "plan": Command(
         "choose, shuffle and shard the candidates of a dataset",

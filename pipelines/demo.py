@@ -16,10 +16,10 @@ from rich.table import Table
 from ingest import storage
 from ingest.audit.verify import audit
 from ingest.errors import SetupError
-from ingest.evaluation_index.build import build_index
 from ingest.miniweb.server import MiniWeb
 from ingest.miniweb.world import World, build_world
 from pipelines.build import build
+from pipelines.index import index
 from pipelines.plan import plan
 from pipelines.progress import show_progress
 from schemas.manifest import MANIFEST_FILE, Commit, DatasetRecord
@@ -87,14 +87,14 @@ def _build(
     """Index, plan and build, just as the commands do."""
     world.write_urls(folder / "urls.parquet", web)
     world.write_evaluation_set(folder / "evaluation-set")
-    index, dataset = str(folder / "eval.index"), str(folder / "dataset")
+    index_uri, dataset = str(folder / "eval.index"), str(folder / "dataset")
     sources = (f"demo={folder / 'evaluation-set'}",)
-    build_index(IndexOptions(eval_set=sources, output=index))
+    index(IndexOptions(eval_set=sources, output=index_uri), beam_arguments)
     plan_options = PlanOptions(
         input=(str(folder / "urls.parquet"),), shard_candidates=_SHARD_CANDIDATES
     )
     planned = plan(plan_options, dataset, beam_arguments)
-    options = BuildOptions(output=dataset, fetch=_FETCH, match=MatchOptions(eval_index=index))
+    options = BuildOptions(output=dataset, fetch=_FETCH, match=MatchOptions(eval_index=index_uri))
     with show_progress(planned.num_candidates, beam_arguments) as address:
         record = build(options, planned, beam_arguments, address)
     if record is None:

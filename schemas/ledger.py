@@ -6,10 +6,12 @@ import pyarrow as pa
 from pydantic import Field
 
 from schemas.arrow import (
+    Bytes,
     Count,
     Pixels,
     Sha256,
     ShardNumber,
+    Share,
     Small,
     Text,
     Texts,
@@ -53,12 +55,30 @@ class LedgerRow(Reference):
     exif_orientation: Small | None = Field(description="EXIF tag 274, 1 to 8")
     exif_date: Text | None = Field(description="EXIF DateTimeOriginal or DateTime, as written")
     decoder_warnings: Texts = Field(description="what the decoder complained about, yet survived")
+    pixels_sha256: Sha256 | None = Field(
+        description="SHA-256 of the canonical pixels (upright luma as decoded), hex"
+    )
     phash: Text | None = Field(description="perceptual hash, 256 bits as 64 hex digits")
     texture: Small | None = Field(
         description="reliable bits of the hash, 0 to 256; low: flat image"
     )
+    trimmed_phash: Text | None = Field(
+        description="perceptual hash of what lies inside a border of one colour, if there is one"
+    )
     nearest_eval: Text | None = Field(description="nearest evaluation image, `set/name`")
+    nearest_eval_variant: Text | None = Field(
+        description="which variant of it: `identity`, `mirrored`, ...; `bytes` or `pixels`: equal"
+    )
+    nearest_eval_view: Text | None = Field(
+        description="which view was near it: `plain`, or `trimmed` of its border"
+    )
     nearest_eval_distance: Small | None = Field(description="its Hamming distance, bits; 0: equal")
+    nearest_eval_correlation: Share | None = Field(
+        description="correlation of the aligned thumbnails, -1 to 1"
+    )
+    thumbnail: Bytes | None = Field(
+        description="near copies only: the luma that was compared, 32 x 32 bytes, row by row"
+    )
 
     shard: ShardNumber = Field(description="number of the shard that it was planned for")
     offset_bytes: Count | None = Field(description="kept only: where its bytes begin in the shard")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 from pydantic.fields import FieldInfo
 
 Consent = Literal["honour", "record", "ignore"]
+Profile = Literal["small", "standard", "thorough"]
 
 
 def option(default: Any, description: str, **marks: Any) -> Any:
@@ -132,7 +133,13 @@ class MatchOptions(Options):
         "", "evaluation index (`uncurated index`); empty: not decontaminated", speed=True
     )
     match_radius: int = option(
-        31, "largest Hamming distance of the 256-bit hashes that is a copy", ge=0, le=64
+        80, "largest Hamming distance of the 256-bit hashes that may be a copy", ge=0, le=80
+    )
+    min_correlation: float = option(
+        0.35,
+        "least correlation of aligned thumbnails up to 48 bits; rises by 1/128 for each bit more",
+        ge=0,
+        le=1,
     )
 
 
@@ -157,13 +164,30 @@ class BuildOptions(DatasetOptions):
 
 
 class IndexOptions(Options):
-    """Which evaluation images to index."""
+    """Which evaluation images to index, and how."""
 
     eval_set: tuple[str, ...] = option(
-        ..., "NAME=PATH of an evaluation set: a folder, a tar or a parquet file with image bytes"
+        (), "NAME=PATH of an evaluation set: a folder, a tar or a parquet file with image bytes"
+    )
+    extend: tuple[str, ...] = option(
+        (), "an index whose images are taken over, without their files; several are merged"
     )
     output: str = option(..., "the index: a new local folder")
+    profile: Profile = option(
+        "standard", "variants of each image: small (5), standard (20) or thorough (48)"
+    )
+    background: tuple[str, ...] = option(
+        (), "ordinary images (folder, tar or parquet), to find codes that match strangers"
+    )
+    hub_hits: int = option(
+        2, "codes that match more images of half the background are exact only", ge=0
+    )
+    canaries: int = option(
+        256, "copies made of each set's images, by which builds measure recall", ge=0
+    )
+    seed: int = option(0, "seed of the canaries", ge=0, lt=2**63)
     max_pixels: int = option(1_000_000_000, "pixels of an image, width times height", gt=0)
+    unit_images: int = option(2000, "images of one work unit", speed=True, gt=0)
 
 
 class AuditOptions(Options):

@@ -1,92 +1,129 @@
-"""Writes an evaluation index: digests of all images, perceptual codes of their variants."""
+"""Writes an evaluation index out of the fingerprints of its images."""
 
 import logging
 import shutil
 import tempfile
-from array import array
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from ingest.errors import InspectError, SetupError
+from ingest.errors import SetupError
+from ingest.evaluation_index.canaries import lowest_ranks
+from ingest.evaluation_index.fingerprints import Fingerprints
 from ingest.evaluation_index.layout import (
     MANIFEST,
     Arrays,
+    Calibration,
     SetRecord,
     check_files,
     read_manifest,
     write_index,
 )
-from ingest.evaluation_index.search import EvaluationIndex
-from ingest.evaluation_index.sources import parse_eval_set, read_images
-from ingest.evaluation_index.variants import MIN_TEXTURE, VARIANTS, variant_hashes
-from ingest.fingerprint import HASH_BITS, PerceptualHash
-from ingest.inspect.decode import configure_pillow
-from schemas.manifest import EvalIndexRecord, digest
-from schemas.options import IndexOptions
+from ingest.evaluation_index.tables import build_tables
+from ingest.fingerprint import HASH_BITS, THUMBNAIL_PX
+from schemas.evaluation import MatchRule
+from schemas.manifest import digest
 
 logger = logging.getLogger(__name__)
 
-_DIGEST_BYTES = 32
-_VERSIONED = ("numpy", "pillow", "pyarrow", "simplejpeg")
+_CODE_BYTES = HASH_BITS // 8
+_VERSIONED = ("numpy", "pillow", "pyarrow", "simplejpeg", "imagecodecs")
 
 
-@dataclass
-class _Found:
-    """What was read so far, about 300 bytes an image; `code_*` have an item for each code."""
+class IndexContent:
+    """All that goes into an index: the same images in any order give the same bytes."""
 
-    names: list[str] = field(default_factory=list)
-    sha256s: bytearray = field(default_factory=bytearray)
-    codes: bytearray = field(default_factory=bytearray)
-    code_owners: "array[int]" = field(default_factory=lambda: array("Q"))
-    code_variants: bytearray = field(default_factory=bytearray)
-    code_textures: "array[int]" = field(default_factory=lambda: array("H"))
+    def __init__(
+        self,
+        found: Fingerprints,
+        *,
+        num_canaries: int,
+        profiles: Sequence[str],
+        rules: Mapping[str, MatchRule],
+    ) -> None:
+        keys = [(name, "ascending") for name in ("set", "name", "sha256")]
+        images = found.images.sort_by(keys).combine_chunks()
+        self.sets = images["set"].to_pylist()
+        self.names = [
+            f"{set_name}/{name}"
+            for set_name, name in zip(self.sets, images["name"].to_pylist(), strict=True)
+        ]
+        self._check_names()
+        self.canaries = lowest_ranks(found.canaries, num_canaries)
+        self.profiles = tuple(sorted(set(profiles)))
+        self.rules = dict(rules)
+        self.unreadable = np.asarray(images["pixels_sha256"].is_null())
+        self.arrays = _arrays(images)
+        self.calibration: Calibration | None = None
+
+    def demote(self, places: Sequence[int]) -> None:
+        """Drop these codes: their images are found by their other codes and digests only."""
+        kept = np.ones(len(self.arrays["codes"]), bool)
+        kept[list(places)] = False
+        for name in ("codes", "owner", "variant"):
+            self.arrays[name] = np.ascontiguousarray(self.arrays[name][kept])
+
+    def write(self, folder: Path) -> None:
+        """Write the index into an empty folder."""
+        facts: dict[str, object] = {
+            "profiles": self.profiles,
+            "sets": {name: record.model_dump() for name, record in self._records().items()},
+            "calibration": self.calibration.model_dump() if self.calibration else None,
+            "versions": {name: version(name) for name in _VERSIONED},
+        }
+        arrays = {**self.arrays, **build_tables(self.arrays["codes"])}
+        write_index(folder, arrays, self.names, self.canaries, facts)
+
+    def _check_names(self) -> None:
+        for before, name in zip(self.names, self.names[1:], strict=False):
+            if before == name:
+                raise SetupError(f"expected each evaluation image once, got {name} twice")
+
+    def _records(self) -> dict[str, SetRecord]:
+        sets, set_of = np.unique(np.array(self.sets, dtype=object), return_inverse=True)
+        codes_of = np.bincount(self.arrays["owner"], minlength=len(self.names))
+        canaries_of = self.canaries["set"].to_pylist()
+        records = {}
+        for number, name in enumerate(sets.tolist()):
+            mine = set_of == number
+            records[name] = SetRecord(
+                num_images=int(mine.sum()),
+                num_codes=int(codes_of[mine].sum()),
+                num_exact_only=int((mine & (codes_of == 0) & ~self.unreadable).sum()),
+                num_flat_variants=int(self.arrays["num_flat"][mine].sum()),
+                num_unreadable=int((mine & self.unreadable).sum()),
+                num_canaries=canaries_of.count(name),
+                rule=self.rules.get(name, MatchRule()),
+            )
+        return records
 
 
-def build_index(
-    options: IndexOptions, on_image: Callable[[str], None] | None = None
-) -> EvalIndexRecord:
-    """The record of a new index of these sets; the same sets in any order give the same bytes.
+def publish_index(content: IndexContent, output: Path) -> None:
+    """Write an index where none is; one of the same content is left as it is.
 
-    on_image: called with `set/name` of each image. An index of the same content is left as it is.
-    Raises SetupError if a set cannot be read, or if something else is at `output`.
+    Raises SetupError if another index is there.
     """
-    # As in the decoder processes of a crawl: the same files must be readable on both sides.
-    configure_pillow()
-    paths = _eval_sets(options)
-    output = _local_folder(options.output)
-    found, sets = _Found(), {}
-    for set_name, path in sorted(paths.items()):
-        counts = dict.fromkeys(SetRecord.model_fields, 0)
-        for file_name, content in read_images(path):
-            name = _printable(f"{set_name}/{file_name}")
-            hashes = _hashes(name, content, options.max_pixels)
-            _add(found, name, content, hashes)
-            _count(counts, hashes)
-            if on_image is not None:
-                on_image(name)
-        sets[set_name] = SetRecord.model_validate(counts)
-        logger.info("%s: %s", set_name, sets[set_name])
-    _write(found, sets, output)
-    return EvaluationIndex.open(options.output).record
+    output.parent.mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+    try:
+        content.write(staged)
+        staged.chmod(0o755)
+        try:
+            staged.rename(output)
+        except OSError:
+            if not output.exists():
+                raise
+            _check_same(staged, output)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
-def _eval_sets(options: IndexOptions) -> dict[str, str]:
-    paths: dict[str, str] = {}
-    for set_name, path in map(parse_eval_set, options.eval_set):
-        if set_name in paths:
-            raise SetupError(f"--eval-set: expected each name once, got {set_name!r} twice")
-        paths[set_name] = path
-    return paths
-
-
-def _local_folder(output: str) -> Path:
+def output_folder(output: str) -> Path:
     """The folder to write; checked before the work, not after it."""
     if "://" in output:
         raise SetupError(f"--output: expected a local folder, got {output}")
@@ -97,63 +134,6 @@ def _local_folder(output: str) -> Path:
         except SetupError as error:
             raise SetupError(f"--output: expected a new folder or an index: {error}") from error
     return folder
-
-
-def _printable(name: str) -> str:
-    """The name as valid Unicode: bytes of file names that are none become escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _hashes(name: str, content: bytes, max_pixels: int) -> tuple[PerceptualHash, ...]:
-    try:
-        return variant_hashes(content, max_pixels)
-    except InspectError as error:
-        logger.warning("%s: only its digest is indexed: %s", name, error)
-        return ()
-
-
-def _add(found: _Found, name: str, content: bytes, hashes: tuple[PerceptualHash, ...]) -> None:
-    owner = len(found.names)
-    found.names.append(name)
-    found.sha256s += sha256(content).digest()
-    for variant, hashed in enumerate(hashes):
-        if hashed.texture >= MIN_TEXTURE:
-            found.codes += hashed.code
-            found.code_owners.append(owner)
-            found.code_variants.append(variant)
-            found.code_textures.append(hashed.texture)
-
-
-def _count(counts: dict[str, int], hashes: tuple[PerceptualHash, ...]) -> None:
-    num_codes = sum(hashed.texture >= MIN_TEXTURE for hashed in hashes)
-    counts["num_images"] += 1
-    counts["num_codes"] += num_codes
-    counts["num_unreadable"] += not hashes
-    counts["num_exact_only"] += bool(hashes) and not num_codes
-    counts["num_flat_variants"] += len(hashes) - num_codes
-    counts["num_undecoded_variants"] += len(VARIANTS) - len(hashes) if hashes else 0
-
-
-def _write(found: _Found, sets: dict[str, SetRecord], output: Path) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
-    try:
-        names, arrays = _sorted_arrays(found)
-        facts: dict[str, object] = {
-            "variants": VARIANTS,
-            "sets": {name: record.model_dump() for name, record in sets.items()},
-            "versions": {name: version(name) for name in _VERSIONED},
-        }
-        write_index(staged, arrays, names, facts)
-        staged.chmod(0o755)
-        try:
-            staged.rename(output)
-        except OSError:
-            if not output.exists():
-                raise
-            _check_same(staged, output)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
 
 
 def _check_same(staged: Path, output: Path) -> None:
@@ -167,29 +147,44 @@ def _check_same(staged: Path, output: Path) -> None:
     check_files(output, present)
 
 
-def _sorted_arrays(found: _Found) -> tuple[list[str], Arrays]:
-    """Names and arrays in an order that depends on the content alone."""
-    digests = np.frombuffer(found.sha256s, f"S{_DIGEST_BYTES}")
-    # "a/x" sorts after "a-b/x" as a string, but set "a" comes before "a-b".
-    order = sorted(
-        range(len(found.names)),
-        key=lambda one: (*found.names[one].partition("/"), digests[one].tobytes()),
-    )
-    owner_of = np.empty(len(order), np.uint32)
-    owner_of[order] = np.arange(len(order), dtype=np.uint32)
-    by_digest = np.lexsort((owner_of, digests))
-    owners = owner_of[np.array(found.code_owners, np.intp)]
-    by_owner = np.lexsort((np.frombuffer(found.code_variants, np.uint8), owners))
-    arrays: Arrays = {
-        "sha256": digests[by_digest].view(np.uint8).reshape(-1, _DIGEST_BYTES),
-        "sha256_owner": owner_of[by_digest],
-        "codes": np.asfortranarray(_words(found.codes)[by_owner]),
-        "owner": owners[by_owner],
-        "variant": np.frombuffer(found.code_variants, np.uint8)[by_owner],
-        "texture": np.array(found.code_textures, np.uint16)[by_owner],
+def _arrays(images: pa.Table) -> Arrays:
+    """The arrays of an index, but for its tables; images are in the order of their owners."""
+    num_images = images.num_rows
+    owners = np.arange(num_images, dtype=np.uint32)
+    readable = np.flatnonzero(~np.asarray(images["pixels_sha256"].is_null()))
+    sha256, sha256_owner = _sorted_digests(_joined(images["sha256"], 32), owners)
+    pixels = _joined(images["pixels_sha256"].drop_null(), 32)
+    pixels, pixels_owner = _sorted_digests(pixels, owners[readable])
+    variants = _joined(images["variants"], 1).reshape(-1)
+    counts = [len(one) for one in images["variants"].to_pylist()]
+    boxes = [box or (0.0, 0.0, 1.0, 1.0) for box in images["box"].to_pylist()]
+    codes = _joined(images["codes"], _CODE_BYTES)
+    return {
+        "sha256": sha256,
+        "sha256_owner": sha256_owner,
+        "pixels": pixels,
+        "pixels_owner": pixels_owner,
+        "aspect": np.array(images["aspect"], np.float32),
+        "box": np.array(boxes, np.float32).reshape(-1, 4),
+        "thumbnail": _joined(images["thumbnail"], THUMBNAIL_PX**2).reshape(
+            -1, THUMBNAIL_PX, THUMBNAIL_PX
+        ),
+        "num_flat": np.array(images["num_flat"], np.uint16),
+        "codes": np.ascontiguousarray(codes).view(np.uint64).reshape(-1, HASH_BITS // 64),
+        "owner": np.repeat(owners, counts),
+        "variant": variants,
     }
-    return [found.names[one] for one in order], arrays
 
 
-def _words(codes: bytearray) -> NDArray[Any]:
-    return np.frombuffer(codes, np.uint64).reshape(-1, HASH_BITS // 64)
+def _joined(column: pa.ChunkedArray, width: int) -> NDArray[np.uint8]:
+    """uint8 [n, width] of binary values, end to end."""
+    joined = b"".join(column.to_pylist())
+    return np.frombuffer(joined, np.uint8).reshape(-1, width)
+
+
+def _sorted_digests(
+    digests: NDArray[np.uint8], owners: NDArray[np.uint32]
+) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    items = np.ascontiguousarray(digests).view("S32").reshape(-1)
+    order = np.lexsort((owners, items))
+    return digests[order], owners[order]

@@ -1,36 +1,48 @@
 """The versioned format of an evaluation index: one folder of flat arrays, no pickle.
 
-manifest.json       format, fingerprint and library versions, sets, digests of all other files
+manifest.json       format, fingerprint and library versions, sets, calibration, digests of the rest
 names.arrow         large_string [E]: name of each image as `set/name`; its row is its owner number
 sha256.npy          uint8 [E, 32], sorted: digests of the bytes of all E images
 sha256_owner.npy    uint32 [E]: whose digest it is
-codes.npy           uint64 [N, 4], column by column: codes, sorted by set, name and variant
+pixels.npy          uint8 [P, 32], sorted: digests of the pixels of the P readable images
+pixels_owner.npy    uint32 [P]: whose digest it is
+aspect.npy          float32 [E]: width by height
+box.npy             float32 [E, 4]: what lies inside the border, shares of the sides
+thumbnail.npy       uint8 [E, 32, 32]: luma
+num_flat.npy        uint16 [E]: variants that are too flat for a code
+codes.npy           uint64 [N, 4]: perceptual codes, sorted by set, name and variant
 owner.npy           uint32 [N]: whose code it is
 variant.npy         uint8 [N]: which variant of the image, an index into `variants`
-texture.npy         uint16 [N]: coefficients of that variant that stand out of the noise
+table_*.npy         look-up tables over the codes (`tables`); none in a small index
+canaries.parquet    copies of some of the images, by which a build measures recall
 
 No radius is in it: one index serves every `--match-radius`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ingest.errors import SetupError
+from ingest.evaluation_index.variants import VARIANTS
+from schemas.evaluation import MatchRule
 from schemas.manifest import FINGERPRINT_VERSION, decode, digest, encode
 
-INDEX_FORMAT = "uncurated-evaluation-index-1"
-MANIFEST = "manifest.json"
-NAMES = "names.arrow"
-ARRAYS = ("sha256", "sha256_owner", "codes", "owner", "variant", "texture")
-FILES = (NAMES, *(f"{name}.npy" for name in ARRAYS))
+INDEX_FORMAT = "uncurated-evaluation-index-2"
+MANIFEST, NAMES, CANARIES = "manifest.json", "names.arrow", "canaries.parquet"
+ARRAYS = (
+    *("sha256", "sha256_owner", "pixels", "pixels_owner"),
+    *("aspect", "box", "thumbnail", "num_flat", "codes", "owner", "variant"),
+)
+TABLE_PREFIX = "table_"
 _HASHED_BLOCK_BYTES = 1 << 20
 _NAMES_SCHEMA = pa.schema([pa.field("name", pa.large_string(), nullable=False)])
 
@@ -44,10 +56,25 @@ class SetRecord(BaseModel):
 
     num_images: int = Field(description="files, all of them found by their digest")
     num_codes: int = Field(description="perceptual codes of their variants")
-    num_exact_only: int = Field(description="images too flat for any perceptual code")
-    num_flat_variants: int = Field(description="variants left out as too flat, theirs included")
-    num_undecoded_variants: int = Field(description="variants that could not be made")
+    num_exact_only: int = Field(description="images without any perceptual code")
+    num_flat_variants: int = Field(description="variants left out as too flat")
     num_unreadable: int = Field(description="files that are no readable images")
+    num_canaries: int = Field(description="copies of its images that builds look for")
+    rule: MatchRule = Field(default=MatchRule(), description="what counts as a copy")
+
+
+class Calibration(BaseModel):
+    """What a background of ordinary images, half to demote hubs by and half to count, showed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_images: int = Field(description="images of the counting half")
+    num_hits_before: int = Field(description="of these, called a copy before hubs were demoted")
+    num_hits: int = Field(description="of these, called a copy of some evaluation image")
+    hits: tuple[str, ...] = Field(description="the first of them, as `image: evaluation image`")
+    demoted: dict[str, int] = Field(
+        description="codes that matched too much of the other half, now exact only, with their hits"
+    )
 
 
 class FileRecord(BaseModel):
@@ -66,8 +93,10 @@ class IndexManifest(BaseModel):
 
     format: str = INDEX_FORMAT
     fingerprint: str = FINGERPRINT_VERSION
-    variants: tuple[str, ...]
+    profiles: tuple[str, ...] = Field(description="profiles that its images were indexed by")
+    variants: tuple[str, ...] = VARIANTS
     sets: dict[str, SetRecord]
+    calibration: Calibration | None = None
     versions: dict[str, str]
     files: dict[str, FileRecord]
     manifest_sha256: str = Field(
@@ -81,18 +110,24 @@ class IndexManifest(BaseModel):
 
 
 def write_index(
-    folder: Path, arrays: Arrays, names: Sequence[str], facts: dict[str, object]
+    folder: Path,
+    arrays: Arrays,
+    names: Sequence[str],
+    canaries: pa.Table,
+    facts: Mapping[str, object],
 ) -> None:
-    """Write all files of an index into an empty folder, the manifest last.
+    """Write all files of an index into a folder without one, the manifest last.
 
-    arrays: one for each of ARRAYS; facts: the fields of the manifest that are no defaults.
+    arrays: those of ARRAYS and tables; facts: the fields of the manifest that are no defaults.
     """
     table = pa.table([pa.array(names, pa.large_string())], schema=_NAMES_SCHEMA)
     with pa.OSFile(str(folder / NAMES), "wb") as sink, pa.ipc.new_file(sink, table.schema) as file:
         file.write_table(table)
-    for name in ARRAYS:
-        np.save(folder / f"{name}.npy", arrays[name], allow_pickle=False)
-    files = {name: _describe(folder / name) for name in FILES}
+    pq.write_table(canaries, folder / CANARIES, compression="none")
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", values, allow_pickle=False)
+    names_of_files = [NAMES, CANARIES, *(f"{name}.npy" for name in arrays)]
+    files = {name: _describe(folder / name) for name in sorted(names_of_files)}
     manifest = IndexManifest.model_validate({**facts, "files": files})
     (folder / MANIFEST).write_bytes(encode(manifest.sealed()))
 
@@ -115,8 +150,11 @@ def read_manifest(folder: Path) -> IndexManifest:
             f"{path}: expected manifest_sha256 {manifest.sealed().manifest_sha256} and canonical "
             f"JSON, got {manifest.manifest_sha256}: it was altered"
         )
-    if sorted(manifest.files) != sorted(FILES):
-        raise SetupError(f"{path}: expected files {sorted(FILES)}, got {sorted(manifest.files)}")
+    expected = {NAMES, CANARIES, *(f"{name}.npy" for name in ARRAYS)}
+    tables = {name for name in manifest.files if name.startswith(TABLE_PREFIX)}
+    if set(manifest.files) - tables != expected:
+        found = sorted(set(manifest.files) - tables)
+        raise SetupError(f"{path}: expected files {sorted(expected)}, got {found}")
     return manifest
 
 
@@ -129,10 +167,11 @@ def check_files(folder: Path, manifest: IndexManifest) -> None:
             raise SetupError(f"{path}: expected {expected}, got {found or 'no such file'}")
 
 
-def map_arrays(folder: Path) -> Arrays:
-    """The arrays of an index by their names in ARRAYS, memory-mapped read-only."""
+def map_arrays(folder: Path, manifest: IndexManifest) -> Arrays:
+    """The arrays of an index by their names, tables included, memory-mapped read-only."""
+    names = [name.removesuffix(".npy") for name in manifest.files if name.endswith(".npy")]
     mapped = {
-        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS
+        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names
     }
     # Plain arrays of the same memory: slicing an np.memmap takes ten times as long.
     return {name: np.asarray(values) for name, values in mapped.items()}
@@ -153,6 +192,9 @@ def _check_versions(path: Path, fields: object) -> None:
         raise SetupError(
             f"{path}: expected fingerprint {FINGERPRINT_VERSION}, got {found.get('fingerprint')}"
         )
+    variants = tuple(found.get("variants", ()))
+    if variants != VARIANTS:
+        raise SetupError(f"{path}: expected variants {VARIANTS}, got {variants}")
 
 
 def _describe(path: Path) -> FileRecord:

@@ -1,52 +1,74 @@
-"""Looks crawled images up in an evaluation index: by digest, then by Hamming distance.
-
-The search compares with every code, exactly, at about 2 ns a code: good for some hundred thousand.
-"""
+"""Looks crawled images up in an evaluation index: by digest, then by hash, then by thumbnail."""
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ingest import storage
 from ingest.errors import SetupError
 from ingest.evaluation_index.layout import (
-    FILES,
+    CANARIES,
     MANIFEST,
+    TABLE_PREFIX,
+    IndexManifest,
     check_files,
     map_arrays,
     map_names,
     read_manifest,
 )
-from ingest.fingerprint import HASH_BITS
-from schemas.manifest import EvalIndexRecord, digest
+from ingest.evaluation_index.tables import Tables
+from ingest.evaluation_index.variants import VARIANTS, place_of
+from ingest.evaluation_index.verify import aligned_correlation
+from ingest.fingerprint import THUMBNAIL_PX, View
+from schemas.evaluation import MatchRule, least_correlation
+from schemas.manifest import EvalIndexRecord, decode, digest
+from schemas.options import MatchOptions
 from schemas.outcome import Outcome
 
 # A query flatter than this matches strangers (facts: dedup.md, section 6): exact tier only.
 MIN_QUERY_TEXTURE = 96
 # Beyond this many of 256 bits two pictures have nothing in common; nothing is reported.
-FARTHEST_REPORTED = 64
-_CODE_BYTES, _DIGEST_BYTES = HASH_BITS // 8, 32
-# Pairs compared at once, and codes of these: 1.4 MB of scratch, and each word's codes stay cached.
-_BLOCK_PAIRS, _BLOCK_CODES = 1 << 17, 1 << 14
-_THREE_WORDS_BITS = 192
-# A hit is one number, so that the smallest is the nearest and ties go to the first code.
-_PLACE_BITS = 40
-_NO_HIT = np.int64(2**63 - 1)
+FARTHEST_REPORTED = 80
+VIEWS = ("plain", "trimmed")
+_DIGEST_BYTES = 32
+# Evaluation images of one query that are verified, nearest first.
+_MAX_VERIFIED = 8
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is known of a crawled image: digests as 32 bytes each, and its views, plain first.
+
+    Views out of a ledger lack certainty and thumbnail: they are empty.
+    """
+
+    sha256: bytes
+    pixels_sha256: bytes
+    views: tuple[View, ...]
 
 
 @dataclass(frozen=True)
 class Match:
-    """The nearest evaluation image; `outcome` is set if the crawled one is a copy of it."""
+    """An evaluation image like a crawled one; `outcome` is set if the crawled one is a copy of it.
+
+    correlation: None if there was no thumbnail to compare.
+    """
 
     name: str
     variant: str
+    view: str
     distance: int
+    correlation: float | None
     outcome: Outcome | None
+    place: int = -1
 
 
 class EvaluationIndex:
@@ -55,14 +77,21 @@ class EvaluationIndex:
     def __init__(self, folder: Path) -> None:
         manifest = read_manifest(folder)
         check_files(folder, manifest)
-        arrays = map_arrays(folder)
-        self._codes: NDArray[np.uint64] = arrays["codes"].T
-        self._owner, self._variant = arrays["owner"], arrays["variant"]
-        # numpy compares S items byte by byte, zeros too, so they are in the order of the file.
-        self._sha256 = arrays["sha256"].view(f"S{_DIGEST_BYTES}").reshape(-1)
-        self._sha256_owner = arrays["sha256_owner"]
+        arrays = map_arrays(folder, manifest)
+        self.manifest = manifest
+        self.arrays = arrays
         self._names = map_names(folder)
-        self._variants = manifest.variants
+        self.canaries = pq.read_table(folder / CANARIES, memory_map=True)
+        tables = {name: values for name, values in arrays.items() if name.startswith(TABLE_PREFIX)}
+        self._tables = Tables(arrays["codes"], tables)
+        self._digests = {
+            variant: (_as_items(arrays[name]), arrays[f"{name}_owner"])
+            for variant, name in (("bytes", "sha256"), ("pixels", "pixels"))
+        }
+        # Owners are numbered set by set.
+        self._sets = sorted(manifest.sets)
+        counts = [manifest.sets[name].num_images for name in self._sets]
+        self._set_ends = np.cumsum(counts)
         self.record = EvalIndexRecord(
             uri=str(folder),
             sha256=digest((folder / MANIFEST).read_bytes()),
@@ -80,126 +109,140 @@ class EvaluationIndex:
             return cls(Path(uri))
         # What is mapped stays readable after the folder is gone.
         with tempfile.TemporaryDirectory(prefix="uncurated-index-") as folder:
-            for name in (MANIFEST, *FILES):
-                _copy(storage.join(uri, name), Path(folder) / name)
+            copy_index(uri, Path(folder))
             index = cls(Path(folder))
         index.record = index.record.model_copy(update={"uri": uri})
         return index
 
-    def match(
-        self,
-        sha256s: Sequence[str],
-        codes: NDArray[np.uint8],
-        textures: NDArray[np.uint16],
-        radius: int,
-    ) -> list[Match | None]:
-        """The nearest evaluation image of each of n images, None if there is none within 64 bits.
+    def match(self, queries: Sequence[Query], options: MatchOptions) -> list[Match | None]:
+        """What each query is a copy of, else the nearest evaluation image; None without any.
 
-        sha256s: n times 64 hex digits; codes: uint8 [n, 32]; textures: [n], 0 to 256; radius: the
-        largest distance that makes a copy, 0 to 64 bits. Ties go to the first set and name, then
-        to the first variant. Raises ValueError for other shapes or radii.
+        A copy of several is one of the first whose thumbnail agrees, by distance; ties go to the
+        first set and name, then to the first variant. Only what has a thumbnail can be a near copy.
         """
-        _check_queries(len(sha256s), codes, textures, radius)
-        matches = self._match_exact(sha256s)
-        wanted = [
-            number
-            for number in np.flatnonzero(textures >= MIN_QUERY_TEXTURE).tolist()
-            if matches[number] is None
-        ]
-        nearest = self._nearest(codes[wanted].view(np.uint64), FARTHEST_REPORTED)
-        for number, hit in zip(wanted, nearest, strict=True):
-            if hit is not None:
-                matches[number] = self._match_near(*hit, radius)
+        matches = self._match_digests(queries)
+        wanted = [number for number, match in enumerate(matches) if match is None]
+        for number, candidates in self._candidates([queries[one] for one in wanted]):
+            matches[wanted[number]] = self._decide(queries[wanted[number]], candidates, options)
         return matches
 
-    def _match_exact(self, sha256s: Sequence[str]) -> list[Match | None]:
-        matches: list[Match | None] = [None] * len(sha256s)
-        queries = np.frombuffer(bytes.fromhex("".join(sha256s)), f"S{_DIGEST_BYTES}")
-        if not len(self._sha256):
-            return matches
-        places = np.searchsorted(self._sha256, queries)
-        found = self._sha256[np.minimum(places, len(self._sha256) - 1)] == queries
-        for number in np.flatnonzero(found).tolist():
-            name = self._names[int(self._sha256_owner[places[number]])].as_py()
-            matches[number] = Match(name, "bytes", 0, Outcome.DUPLICATE_EXACT)
+    def name_of(self, owner: int) -> str:
+        """`set/name` of an evaluation image."""
+        return str(self._names[owner].as_py())
+
+    def thumbnail_of(self, name: str) -> bytes | None:
+        """The thumbnail of the image `set/name`, 32 x 32 bytes; None if there is no such image."""
+        owner = self._names.index(name).as_py()
+        return None if owner < 0 else bytes(self.arrays["thumbnail"][owner].tobytes())
+
+    def _match_digests(self, queries: Sequence[Query]) -> list[Match | None]:
+        matches: list[Match | None] = [None] * len(queries)
+        for variant, (digests, owners) in self._digests.items():
+            if not len(digests):
+                continue
+            joined = b"".join(
+                query.sha256 if variant == "bytes" else query.pixels_sha256 for query in queries
+            )
+            wanted = np.frombuffer(joined, f"S{_DIGEST_BYTES}")
+            places = np.searchsorted(digests, wanted)
+            found = digests[np.minimum(places, len(digests) - 1)] == wanted
+            for number in np.flatnonzero(found).tolist():
+                if matches[number] is None:
+                    name = self.name_of(int(owners[places[number]]))
+                    matches[number] = Match(
+                        name, variant, VIEWS[0], 0, 1.0, Outcome.DUPLICATE_EXACT
+                    )
         return matches
 
-    def _match_near(self, place: int, distance: int, radius: int) -> Match:
-        name = self._names[int(self._owner[place])].as_py()
-        outcome = Outcome.DUPLICATE_NEAR if distance <= radius else None
-        return Match(name, self._variants[self._variant[place]], distance, outcome)
-
-    def _nearest(
-        self, queries: NDArray[np.uint64], limit: int = HASH_BITS
-    ) -> list[tuple[int, int] | None]:
-        """(place, distance) of the nearest code in `limit` bits of each query, uint64 [n, 4]."""
-        hits = np.full(len(queries), _NO_HIT)
-        total = self._codes.shape[1]
-        num_codes = min(_BLOCK_CODES, max(1, total))
-        num_queries = min(_BLOCK_PAIRS // num_codes, max(1, len(queries)))
-        scratch = _Scratch(num_queries * num_codes, limit)
-        for begin in range(0, total, num_codes):
-            codes = self._codes[:, begin : begin + num_codes]
-            for first in range(0, len(queries), num_queries):
-                block = queries[first : first + num_queries]
-                _keep_nearest(hits[first : first + num_queries], block, codes, begin, scratch)
-        mask = (1 << _PLACE_BITS) - 1
-        return [
-            None if hit == _NO_HIT else (hit & mask, hit >> _PLACE_BITS) for hit in hits.tolist()
+    def _candidates(
+        self, queries: Sequence[Query]
+    ) -> Iterator[tuple[int, list[tuple[int, int, int]]]]:
+        """(query, (distance, place, view) of near codes, nearest first) where there are any."""
+        asked = [
+            (number, place, view)
+            for number, query in enumerate(queries)
+            for place, view in enumerate(query.views)
+            if view.texture >= MIN_QUERY_TEXTURE
         ]
+        if not asked:
+            return
+        codes = _stacked([view.code for _, _, view in asked])
+        certain = all(view.certainty for _, _, view in asked)
+        certainty = _stacked([view.certainty for _, _, view in asked]) if certain else None
+        hits = self._tables.near(codes, certainty, FARTHEST_REPORTED)
+        found = zip(hits.query.tolist(), hits.distance.tolist(), hits.place.tolist(), strict=True)
+        rows = [(asked[q][0], distance, place, asked[q][1]) for q, distance, place in found]
+        for number, group in groupby(rows, key=lambda row: row[0]):
+            yield number, sorted(row[1:] for row in group)
+
+    def _decide(
+        self, query: Query, candidates: list[tuple[int, int, int]], options: MatchOptions
+    ) -> Match:
+        """The first candidate that is a copy, else the first of all."""
+        first: Match | None = None
+        seen: set[tuple[int, int]] = set()
+        for distance, place, view in candidates:
+            owner = int(self.arrays["owner"][place])
+            # Of all variants of an image the nearest is the best start.
+            if (owner, view) in seen:
+                continue
+            seen.add((owner, view))
+            match = self._verify(query.views[view], VIEWS[view], place, distance, options)
+            first = first or match
+            if match.outcome is not None:
+                return match
+            if len(seen) >= _MAX_VERIFIED:
+                break
+        assert first is not None
+        return first
+
+    def _verify(
+        self, view: View, view_name: str, place: int, distance: int, options: MatchOptions
+    ) -> Match:
+        owner = int(self.arrays["owner"][place])
+        variant = VARIANTS[self.arrays["variant"][place]]
+        correlation, outcome = None, None
+        if view.thumbnail:
+            correlation = self._correlation(view, owner, variant)
+            if is_copy(distance, correlation, self._rule_of(owner), options):
+                outcome = Outcome.DUPLICATE_NEAR
+        name = self.name_of(owner)
+        return Match(name, variant, view_name, distance, correlation, outcome, place)
+
+    def _correlation(self, view: View, owner: int, variant: str) -> float:
+        box = tuple(self.arrays["box"][owner].astype(np.float64).tolist())
+        start = place_of(variant, float(self.arrays["aspect"][owner]), box)
+        query = np.frombuffer(view.thumbnail, np.uint8).reshape(THUMBNAIL_PX, THUMBNAIL_PX)
+        return aligned_correlation(query, self.arrays["thumbnail"][owner], start)
+
+    def _rule_of(self, owner: int) -> MatchRule:
+        number = int(np.searchsorted(self._set_ends, owner, side="right"))
+        return self.manifest.sets[self._sets[number]].rule
 
 
-class _Scratch:
-    """Limit and memory of a search, used for each block: fresh pages cost more than the sums."""
-
-    def __init__(self, num_pairs: int, limit: int) -> None:
-        self.limit = limit
-        self.bits = np.empty(num_pairs, np.uint64)
-        self.count = np.empty(num_pairs, np.uint8)
-        self.sum = np.empty(num_pairs, np.uint8)
+def is_copy(distance: int, correlation: float, rule: MatchRule, options: MatchOptions) -> bool:
+    """Whether a candidate at this distance, with this correlation, is a copy."""
+    radius = options.match_radius if rule.max_distance is None else rule.max_distance
+    base = options.min_correlation if rule.min_correlation is None else rule.min_correlation
+    near = rule.perceptual and distance <= radius
+    return near and correlation >= least_correlation(distance, base)
 
 
-def _keep_nearest(
-    hits: NDArray[np.int64],
-    queries: NDArray[np.uint64],
-    codes: NDArray[np.uint64],
-    begin: int,
-    scratch: _Scratch,
-) -> None:
-    """Lower `hits` of queries [n, 4] where codes [4, m], whose first is at `begin`, are nearer.
-
-    Three words of four rule out nearly all strangers: they differ in 96 bits there, within 7.
-    """
-    shape = (len(queries), codes.shape[1])
-    num_pairs = shape[0] * shape[1]
-    bits = scratch.bits[:num_pairs].reshape(shape)
-    total, count = scratch.sum[:num_pairs].reshape(shape), scratch.count[:num_pairs].reshape(shape)
-    np.bitwise_count(np.bitwise_xor(queries[:, 0, None], codes[0], out=bits), out=total)
-    for word in (1, 2):
-        np.bitwise_xor(queries[:, word, None], codes[word], out=bits)
-        total += np.bitwise_count(bits, out=count)
-    bound = min(scratch.limit, _THREE_WORDS_BITS)
-    near = np.flatnonzero(np.less_equal(total, bound, out=count.view(np.bool_)))
-    if not near.size:
-        return
-    rows, columns = np.divmod(near, shape[1])
-    last = np.bitwise_count(queries[rows, 3] ^ codes[3, columns])
-    distances = total.ravel()[near].astype(np.int64) + last
-    found = distances <= scratch.limit
-    keys = distances[found] << _PLACE_BITS | (columns[found] + begin)
-    np.minimum.at(hits, rows[found], keys)
+def copy_index(uri: str, folder: Path) -> None:
+    """Copy the files of an index from any fsspec URI; raises SetupError if it is not there."""
+    _copy(storage.join(uri, MANIFEST), folder / MANIFEST)
+    manifest = decode(IndexManifest, (folder / MANIFEST).read_bytes())
+    for name in manifest.files:
+        _copy(storage.join(uri, name), folder / name)
 
 
-def _check_queries(
-    num_queries: int, codes: NDArray[np.uint8], textures: NDArray[np.uint16], radius: int
-) -> None:
-    if codes.shape != (num_queries, _CODE_BYTES) or textures.shape != (num_queries,):
-        raise ValueError(
-            f"expected {num_queries} codes of {_CODE_BYTES} bytes and as many textures, "
-            f"got shapes {codes.shape} and {textures.shape}"
-        )
-    if not 0 <= radius <= FARTHEST_REPORTED:
-        raise ValueError(f"expected a radius of 0 to {FARTHEST_REPORTED} bits, got {radius}")
+def _as_items(digests: NDArray[Any]) -> NDArray[Any]:
+    # numpy compares S items byte by byte, zeros too, so they are in the order of the file.
+    return digests.view(f"S{_DIGEST_BYTES}").reshape(-1)
+
+
+def _stacked(rows: Sequence[bytes]) -> NDArray[np.uint8]:
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
 
 
 def _copy(uri: str, path: Path) -> None:

@@ -6,7 +6,8 @@ image is damaged, and its digest is still worth having.
 
 import logging
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -29,29 +30,53 @@ _BATCH_ROWS = 64
 _Found = tuple[str, bytes | None]
 
 
-def parse_eval_set(text: str) -> tuple[str, str]:
-    """Name and path of a NAME=PATH argument; raises SetupError if it is none."""
-    name, equals, path = text.partition("=")
-    if not (name and equals and path) or "/" in name or "\n" in name:
-        raise SetupError(f"--eval-set: expected NAME=PATH, NAME without '/', got {text!r}")
-    return name, path
-
-
-def read_images(path: str) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of each image, one at a time, in the order of the source.
+@dataclass(frozen=True)
+class EvalSet:
+    """An evaluation set or a part of it: its name and where its images are.
 
     path: a local path or fsspec URI of a folder (read recursively), a tar (compressed or not,
     WebDataset or plain) or a parquet file (Hugging Face's struct of bytes and path, or bytes).
-    Raises SetupError if there is nothing, something else, a broken file, or no image in it.
+    prefix: comes before the names of the images, such as a split. files: those of the folder that
+    this part has; None: all, as of any tar or parquet file.
     """
-    num_images = num_others = 0
-    for name, content in _open_set(path):
+
+    name: str
+    path: str
+    prefix: str = ""
+    files: tuple[str, ...] | None = None
+
+    def split(self, num_images: int) -> "list[EvalSet]":
+        """This set in parts of about so many images; a tar or parquet file is one part."""
+        if not storage.is_folder(self.path):
+            return [self]
+        files = sorted(storage.list_files(self.path))
+        starts = range(0, len(files), num_images)
+        parts = [tuple(files[start : start + num_images]) for start in starts] or [()]
+        return [replace(self, files=part) for part in parts]
+
+
+def parse_eval_set(text: str) -> EvalSet:
+    """The set of a NAME=PATH argument; raises SetupError if it is none."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path) or "/" in name or "\n" in name:
+        raise SetupError(f"--eval-set: expected NAME=PATH, NAME without '/', got {text!r}")
+    return EvalSet(name, path)
+
+
+def read_images(eval_set: EvalSet) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of each image, one at a time, in the order of the source.
+
+    Raises SetupError if there is nothing, something else, a broken file, or no image in it (unless
+    it is a part of a folder).
+    """
+    path, num_images, num_others = eval_set.path, 0, 0
+    for name, content in _open_set(eval_set):
         if content is None:
             num_others += 1
             continue
         num_images += 1
-        yield name, content
-    if not num_images:
+        yield eval_set.prefix + name, content
+    if not num_images and not eval_set.files:
         raise SetupError(
             f"--eval-set: expected images, got none in {path}, but {num_others} other files or rows"
         )
@@ -59,20 +84,23 @@ def read_images(path: str) -> Iterator[tuple[str, bytes]]:
         logger.info("%s: %d files or rows that are no images were left out", path, num_others)
 
 
-def _open_set(path: str) -> Iterator[_Found]:
+def _open_set(eval_set: EvalSet) -> Iterator[_Found]:
+    path = eval_set.path
+    if eval_set.files is not None:
+        return _read_files(path, eval_set.files)
     if not storage.exists(path):
         raise SetupError(
             f"--eval-set: expected a folder, .tar or .parquet file, got nothing at {path}"
         )
     if storage.is_folder(path):
-        return _read_folder(path)
+        return _read_files(path, storage.list_files(path))
     if storage.read_range(path, 0, len(_PARQUET_MAGIC)) == _PARQUET_MAGIC:
         return _read_parquet(path)
     return _read_tar(path)
 
 
-def _read_folder(path: str) -> Iterator[_Found]:
-    for name in storage.list_files(path):
+def _read_files(path: str, names: Iterable[str]) -> Iterator[_Found]:
+    for name in names:
         uri = storage.join(path, name)
         # The head alone decides first: large files that are no images are not read whole.
         if _is_image(name, storage.read_range(uri, 0, _HEAD_BYTES)):

@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import sys
+from base64 import b64encode
 from dataclasses import astuple
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def main(argv: list[str]) -> None:
         while len(request := stream.read(REQUEST.size)) == REQUEST.size:
             spool, offset, length = REQUEST.unpack(request)
             signal.setitimer(signal.ITIMER_REAL, timeout_s)
-            answer = orjson.dumps(_inspect(spools[spool], offset, length, max_pixels))
+            found = _inspect(spools[spool], offset, length, max_pixels)
+            answer = orjson.dumps(found, default=_text)
             signal.setitimer(signal.ITIMER_REAL, 0)
             channel.sendall(ANSWER_LENGTH.pack(len(answer)) + answer)
 
@@ -60,6 +62,10 @@ def _inspect(descriptor: int, offset: int, length: int, max_pixels: int) -> list
         return [error.outcome.value, error.detail]
     except MemoryError:
         return [Outcome.DECODER_MEMORY.value, "decoding needed more memory than the limit"]
+
+
+def _text(value: bytes) -> str:
+    return b64encode(value).decode()
 
 
 def _obey_markers(content: bytes) -> None:

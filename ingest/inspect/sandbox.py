@@ -7,14 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
+from base64 import b64decode
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from ingest.errors import InspectError
+from ingest.fingerprint import View
 from ingest.inspect.decode import Inspection
 from ingest.inspect.decoder import ANSWER_LENGTH, REQUEST
 from ingest.spool import Region
@@ -25,7 +27,6 @@ from schemas.outcome import Outcome
 _DEPTH = 8
 _READ_BYTES = 1 << 16
 _CLOSE_TIMEOUT_S = 1.0
-_WARNINGS_FIELD = [field.name for field in fields(Inspection)].index("warnings")
 
 
 @dataclass(frozen=True)
@@ -156,12 +157,18 @@ class _Decoder:
         return InspectError(Outcome.DECODER_CRASH, f"decoder process ended with code {code}")
 
 
+def _view(values: list[Any]) -> View:
+    code, texture, certainty, thumbnail = values
+    return View(b64decode(code), texture, b64decode(certainty), b64decode(thumbnail))
+
+
 def _settle(job: _Job, answer: list[Any]) -> None:
     if job.done.done():
         return
     status, *values = answer
     if status == "ok":
-        values[_WARNINGS_FIELD] = tuple(values[_WARNINGS_FIELD])
-        job.done.set_result(Inspection(*values))
+        *plain, notes, views = values
+        fields = [*plain, tuple(notes), tuple(map(_view, views))]
+        job.done.set_result(Inspection(*fields))
     else:
         job.done.set_exception(InspectError(Outcome(status), values[0]))

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from ingest.evaluation_index.search import Match
+from ingest.evaluation_index.search import VIEWS, Match
 from ingest.fetch.crawler import Visit
 from ingest.inspect.decode import Inspection
 from schemas.candidate import Candidate
@@ -57,8 +57,8 @@ def sample_json(item: Item) -> bytes:
             "num_frames": inspection.num_frames,
             "exif_orientation": inspection.exif_orientation,
             "exif_date": inspection.exif_date,
-            "phash": inspection.phash,
-            "texture": inspection.texture,
+            "phash": inspection.views[0].code.hex(),
+            "texture": inspection.views[0].texture,
             "columns": orjson.Fragment(candidate.columns or b"{}"),
         },
         option=orjson.OPT_SORT_KEYS,
@@ -83,7 +83,7 @@ def _row(item: Item, shard: int) -> tuple[Any, ...]:
         *_visit_values(item.visit or _NO_VISIT),
         length,
         *_inspection_values(item.inspection),
-        *((item.match.name, item.match.distance) if item.match else (None, None)),
+        *_match_values(item),
         shard,
         item.offset_bytes,
         length if item.offset_bytes is not None else None,
@@ -120,9 +120,10 @@ def _visit_values(visit: Visit) -> tuple[Any, ...]:
 
 
 def _inspection_values(inspection: Inspection | None) -> tuple[Any, ...]:
-    """`sha256` to `texture`."""
+    """`sha256` to `trimmed_phash`."""
     if inspection is None:
-        return (None,) * 8 + ((), None, None)
+        return (None,) * 8 + ((),) + (None,) * 4
+    plain, *trimmed = inspection.views
     return (
         inspection.sha256,
         inspection.format,
@@ -133,8 +134,27 @@ def _inspection_values(inspection: Inspection | None) -> tuple[Any, ...]:
         inspection.exif_orientation,
         inspection.exif_date,
         inspection.warnings,
-        inspection.phash,
-        inspection.texture,
+        inspection.pixels_sha256,
+        plain.code.hex(),
+        plain.texture,
+        trimmed[0].code.hex() if trimmed else None,
+    )
+
+
+def _match_values(item: Item) -> tuple[Any, ...]:
+    """`nearest_eval` to `thumbnail`."""
+    match = item.match
+    if match is None:
+        return (None,) * 6
+    near_copy = item.inspection is not None and item.outcome is Outcome.DUPLICATE_NEAR
+    views = item.inspection.views if item.inspection and near_copy else ()
+    return (
+        match.name,
+        match.variant,
+        match.view,
+        match.distance,
+        match.correlation,
+        views[VIEWS.index(match.view)].thumbnail if views else None,
     )
 
 
