@@ -143,7 +143,7 @@ _ALL = [
     _kind("text_big", "big text", partial(surface.text, low=0.1, high=0.16, lines=1)),
     _kind("watermark", "watermark", surface.watermark),
     _kind("logo_18", "logo on 18 %", surface.logo),
-    _kind("caption", "border", surface.caption),
+    _kind("caption", "caption beside it", surface.caption),
     _kind("centre_crop_5_20", "centre crop to 50 %", _crop(low=0.05, high=0.2)),
     _kind("centre_crop_20_35", "centre crop to 50 %", _crop(low=0.2, high=0.35)),
     _kind("centre_crop_35_50", "centre crop to 50 %", _crop(low=0.35, high=0.5)),

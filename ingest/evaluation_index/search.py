@@ -130,6 +130,12 @@ class EvaluationIndex:
         """`set/name` of an evaluation image."""
         return str(self._names[owner].as_py())
 
+    def num_codes_of(self, name: str) -> int:
+        """How many perceptual codes the image `set/name` has; 0 if there is no such image."""
+        owner = self._names.index(name).as_py()
+        first, last = np.searchsorted(self.arrays["owner"], (owner, owner + 1))
+        return int(last - first) if owner >= 0 else 0
+
     def thumbnail_of(self, name: str) -> bytes | None:
         """The thumbnail of the image `set/name`, 32 x 32 bytes; None if there is no such image."""
         owner = self._names.index(name).as_py()
