@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from ingest import storage
+from ingest.canary_run import query_of, try_canaries, write_results
 from ingest.errors import FetchError, InspectError
-from ingest.evaluation_index.search import EvaluationIndex, Match, Query
+from ingest.evaluation_index.search import EvaluationIndex, Match
 from ingest.fetch.crawler import Crawler, Visit
 from ingest.inspect.sandbox import DecoderPool
 from ingest.pack.commit import ShardContent, pack_shard, read_commit
@@ -23,7 +24,7 @@ from ingest.plan_part import read_plan_part
 from ingest.progress import ProgressSender
 from ingest.spool import Spool
 from schemas.candidate import Carrier
-from schemas.manifest import Commit
+from schemas.manifest import Commit, canary_path
 from schemas.options import BuildOptions, MatchOptions
 from schemas.outcome import Outcome
 
@@ -81,6 +82,15 @@ class Engine:
             return [commit]
         return self._loop.run_until_complete(self._submit(shard))
 
+    def try_canaries(self, batch: int) -> list[Commit]:
+        """Look for a batch of the index's canaries, as for any candidate; write what was found.
+
+        No commits: canaries are never packed.
+        """
+        if not storage.exists(storage.join(self._options.output, canary_path(batch))):
+            self._loop.run_until_complete(self._try_canaries(batch))
+        return []
+
     def drain(self) -> list[Commit]:
         """Finish all shards that are under way and return their commits."""
         commits = self._loop.run_until_complete(self._drain())
@@ -137,6 +147,18 @@ class Engine:
                 shard, len(candidates), plan_sha256, self._run.build_sha256, items
             )
             return await self._finish(content, spool)
+        finally:
+            spool.clear()
+            self._free.put_nowait(spool)
+
+    async def _try_canaries(self, batch: int) -> None:
+        assert self._index is not None
+        spool = await self._free.get()
+        try:
+            results = await try_canaries(
+                self._index, self._options.match, self._decoders, spool, batch
+            )
+            write_results(self._options.output, batch, results)
         finally:
             spool.clear()
             self._free.put_nowait(spool)
@@ -200,11 +222,7 @@ def match_items(index: EvaluationIndex, items: list[Item], options: MatchOptions
     found = [(item, item.inspection) for item in items if item.inspection is not None]
     if not found:
         return
-    queries = [
-        Query(bytes.fromhex(one.sha256), bytes.fromhex(one.pixels_sha256), one.views)
-        for _, one in found
-    ]
-    matches = index.match(queries, options)
+    matches = index.match([query_of(one) for _, one in found], options)
     for (item, _), match in zip(found, matches, strict=True):
         item.match = match
         if match is not None and match.outcome is not None:

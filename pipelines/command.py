@@ -111,7 +111,9 @@ def run_index(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
 
     options = read_options(IndexOptions, arguments)
     record = index(options, beam_arguments)
-    sets = ", ".join(f"{name}: {count:,} images" for name, count in sorted(record.sets.items()))
+    sets = ", ".join(
+        f"{name}: {one.num_images:,} images" for name, one in sorted(record.sets.items())
+    )
     _say(f"{options.output}: {sets}; sha256 {record.sha256}")
     return 0
 

@@ -18,8 +18,7 @@ from ingest.evaluation_index.extend import fingerprints_of
 from ingest.evaluation_index.fingerprints import Fingerprints, fingerprint_set
 from ingest.evaluation_index.search import EvaluationIndex
 from ingest.evaluation_index.sources import EvalSet, parse_eval_set
-from schemas.evaluation import BackgroundImage, MatchRule
-from schemas.manifest import EvalIndexRecord
+from schemas.evaluation import BackgroundImage, EvalIndexRecord, MatchRule
 from schemas.options import IndexOptions
 
 _log = logging.getLogger(__name__)

@@ -32,6 +32,48 @@ def least_correlation(distance: int, base: float) -> float:
     return base + max(0, distance - FLAT_DISTANCE) * DISTANCE_SLOPE
 
 
+class SetRecord(BaseModel):
+    """What one evaluation set brought into the index."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_images: int = Field(description="files, all of them found by their digest")
+    num_codes: int = Field(description="perceptual codes of their variants")
+    num_exact_only: int = Field(description="images without any perceptual code")
+    num_flat_variants: int = Field(description="variants left out as too flat")
+    num_unreadable: int = Field(description="files that are no readable images")
+    num_canaries: int = Field(description="copies of its images that builds look for")
+    rule: MatchRule = Field(default=MatchRule(), description="what counts as a copy")
+
+
+class Calibration(BaseModel):
+    """What a background of ordinary images, half to demote hubs by and half to count, showed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_images: int = Field(description="images of the counting half")
+    num_hits_before: int = Field(description="of these, called a copy before hubs were demoted")
+    num_hits: int = Field(description="of these, called a copy of some evaluation image")
+    hits: tuple[str, ...] = Field(description="the first of them, as `image: evaluation image`")
+    demoted: dict[str, int] = Field(
+        description="codes that matched too much of the other half, now exact only, with their hits"
+    )
+
+
+class EvalIndexRecord(BaseModel):
+    """Which evaluation index a dataset was matched against."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uri: str
+    sha256: str = Field(
+        description="digest of the index's manifest, which holds its files' digests"
+    )
+    fingerprint: str
+    sets: dict[str, SetRecord] = Field(description="what each evaluation set brought")
+    calibration: Calibration | None = Field(description="null: no background was looked at")
+
+
 class ProtectedImage(Record):
     """One evaluation image, on its way into an index or from one index to another."""
 

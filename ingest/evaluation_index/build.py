@@ -18,15 +18,13 @@ from ingest.evaluation_index.fingerprints import Fingerprints
 from ingest.evaluation_index.layout import (
     MANIFEST,
     Arrays,
-    Calibration,
-    SetRecord,
     check_files,
     read_manifest,
     write_index,
 )
 from ingest.evaluation_index.tables import build_tables
 from ingest.fingerprint import HASH_BITS, THUMBNAIL_PX
-from schemas.evaluation import MatchRule
+from schemas.evaluation import Calibration, MatchRule, SetRecord
 from schemas.manifest import digest
 
 logger = logging.getLogger(__name__)

@@ -33,7 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ingest.errors import SetupError
 from ingest.evaluation_index.variants import VARIANTS
-from schemas.evaluation import MatchRule
+from schemas.evaluation import Calibration, SetRecord
 from schemas.manifest import FINGERPRINT_VERSION, decode, digest, encode
 
 INDEX_FORMAT = "uncurated-evaluation-index-2"
@@ -47,34 +47,6 @@ _HASHED_BLOCK_BYTES = 1 << 20
 _NAMES_SCHEMA = pa.schema([pa.field("name", pa.large_string(), nullable=False)])
 
 Arrays = dict[str, NDArray[Any]]
-
-
-class SetRecord(BaseModel):
-    """What one evaluation set brought into the index."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_images: int = Field(description="files, all of them found by their digest")
-    num_codes: int = Field(description="perceptual codes of their variants")
-    num_exact_only: int = Field(description="images without any perceptual code")
-    num_flat_variants: int = Field(description="variants left out as too flat")
-    num_unreadable: int = Field(description="files that are no readable images")
-    num_canaries: int = Field(description="copies of its images that builds look for")
-    rule: MatchRule = Field(default=MatchRule(), description="what counts as a copy")
-
-
-class Calibration(BaseModel):
-    """What a background of ordinary images, half to demote hubs by and half to count, showed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_images: int = Field(description="images of the counting half")
-    num_hits_before: int = Field(description="of these, called a copy before hubs were demoted")
-    num_hits: int = Field(description="of these, called a copy of some evaluation image")
-    hits: tuple[str, ...] = Field(description="the first of them, as `image: evaluation image`")
-    demoted: dict[str, int] = Field(
-        description="codes that matched too much of the other half, now exact only, with their hits"
-    )
 
 
 class FileRecord(BaseModel):

@@ -28,8 +28,8 @@ from ingest.evaluation_index.tables import Tables
 from ingest.evaluation_index.variants import VARIANTS, place_of
 from ingest.evaluation_index.verify import aligned_correlation
 from ingest.fingerprint import THUMBNAIL_PX, View
-from schemas.evaluation import MatchRule, least_correlation
-from schemas.manifest import EvalIndexRecord, decode, digest
+from schemas.evaluation import EvalIndexRecord, MatchRule, least_correlation
+from schemas.manifest import decode, digest
 from schemas.options import MatchOptions
 from schemas.outcome import Outcome
 
@@ -96,7 +96,8 @@ class EvaluationIndex:
             uri=str(folder),
             sha256=digest((folder / MANIFEST).read_bytes()),
             fingerprint=manifest.fingerprint,
-            sets={name: record.num_images for name, record in manifest.sets.items()},
+            sets=manifest.sets,
+            calibration=manifest.calibration,
         )
 
     @classmethod
