@@ -28,6 +28,12 @@ def num_batches(index: EvalIndexRecord | None) -> int:
     return -(-count // BATCH_CANARIES)
 
 
+def canary_rows(index: EvaluationIndex, batch: int) -> list[dict[str, Any]]:
+    """The fields of a batch of `Canary`."""
+    rows = index.canaries.slice(batch * BATCH_CANARIES, BATCH_CANARIES)
+    return list(rows.to_pylist())
+
+
 async def try_canaries(
     index: EvaluationIndex,
     options: MatchOptions,
@@ -36,7 +42,7 @@ async def try_canaries(
     batch: int,
 ) -> list[CanaryResult]:
     """What becomes of a batch of the index's canaries."""
-    rows = index.canaries.slice(batch * BATCH_CANARIES, BATCH_CANARIES).to_pylist()
+    rows = canary_rows(index, batch)
     inspected = await asyncio.gather(
         *(decoders.inspect(spool.append(row["content"])) for row in rows), return_exceptions=True
     )
@@ -72,27 +78,24 @@ def read_results(dataset: str, count: int) -> tuple[list[CanaryResult], dict[str
     return results, digests
 
 
-def _result(
-    row: dict[str, Any], inspected: Inspection | BaseException, matches: Iterator[Match | None]
-) -> CanaryResult:
-    match: Match | None = None
-    if isinstance(inspected, InspectError):
-        outcome = inspected.outcome
-    elif isinstance(inspected, BaseException):
-        raise inspected
-    else:
-        match = next(matches)
-        outcome = (match.outcome if match else None) or Outcome.KEPT
+def result_of(row: dict[str, Any], match: Match | None) -> CanaryResult:
+    """What became of a canary that was decoded."""
     return CanaryResult(
-        set=row["set"],
-        name=row["name"],
-        kind=row["kind"],
-        params=row["params"],
-        protected=row["protected"],
-        outcome=outcome,
+        **{name: row[name] for name in ("set", "name", "kind", "params", "protected")},
+        outcome=(match.outcome if match else None) or Outcome.KEPT,
         nearest_eval=match.name if match else None,
         nearest_eval_variant=match.variant if match else None,
         nearest_eval_view=match.view if match else None,
         nearest_eval_distance=match.distance if match else None,
         nearest_eval_correlation=match.correlation if match else None,
     )
+
+
+def _result(
+    row: dict[str, Any], inspected: Inspection | BaseException, matches: Iterator[Match | None]
+) -> CanaryResult:
+    if isinstance(inspected, InspectError):
+        return result_of(row, None).model_copy(update={"outcome": inspected.outcome})
+    if isinstance(inspected, BaseException):
+        raise inspected
+    return result_of(row, next(matches))

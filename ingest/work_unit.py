@@ -15,7 +15,7 @@ from functools import partial
 from ingest import storage
 from ingest.canary_run import query_of, try_canaries, write_results
 from ingest.errors import FetchError, InspectError
-from ingest.evaluation_index.search import EvaluationIndex, Match
+from ingest.evaluation_index.search import EvaluationIndex, describe_match
 from ingest.fetch.crawler import Crawler, Visit
 from ingest.inspect.sandbox import DecoderPool
 from ingest.pack.commit import ShardContent, pack_shard, read_commit
@@ -228,16 +228,6 @@ def match_items(index: EvaluationIndex, items: list[Item], options: MatchOptions
         if match is not None and match.outcome is not None:
             item.outcome = match.outcome
             item.detail = describe_match(match)
-
-
-def describe_match(match: Match) -> str:
-    """Why a candidate is a copy, in words."""
-    if match.outcome is Outcome.DUPLICATE_EXACT:
-        return f"{match.name}: equal {match.variant}"
-    return (
-        f"{match.name} ({match.variant}; {match.view} view): {match.distance} bits away, "
-        f"correlation {match.correlation:.2f}"
-    )
 
 
 def read_file(uri: str, max_bytes: int) -> bytes:

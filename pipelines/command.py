@@ -20,7 +20,9 @@ from schemas.manifest import PLAN_FILE, DatasetRecord, PlanRecord, decode
 from schemas.options import (
     AuditOptions,
     BuildOptions,
+    CertificateOptions,
     DatasetOptions,
+    DecontaminateOptions,
     DemoOptions,
     IndexOptions,
     Options,
@@ -115,6 +117,31 @@ def run_index(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
         f"{name}: {one.num_images:,} images" for name, one in sorted(record.sets.items())
     )
     _say(f"{options.output}: {sets}; sha256 {record.sha256}")
+    return 0
+
+
+def run_certificate(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Show what a dataset was cleaned against and how well."""
+    from pipelines.certificate import show_certificate
+
+    show_certificate(read_options(CertificateOptions, arguments))
+    return 0
+
+
+def run_decontaminate(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Find copies of other evaluation images in a finished dataset."""
+    from pipelines.decontaminate import decontaminate
+
+    options = read_options(DecontaminateOptions, arguments)
+    record = decontaminate(options, beam_arguments)
+    if record is None:
+        _say("submitted; `uncurated certificate` will tell what was found")
+        return 0
+    certificate = record.certificate
+    _say(
+        f"{record.num_removed:,} of {certificate.num_candidates:,} images are copies: tombstones "
+        f"written; {record.num_suspects:,} were looked at"
+    )
     return 0
 
 
@@ -258,6 +285,22 @@ COMMANDS = {
             "    --user-agent 'mybot/1.0 (+https://example.org/bot)' --host-requests-per-s 2",
             "uncurated build --output DATASET                # continue a planned dataset",
         ),
+        takes_beam=True,
+    ),
+    "certificate": Command(
+        "show against what a dataset was cleaned, what was found, and how well it was looked",
+        (CertificateOptions,),
+        run_certificate,
+        (
+            "uncurated certificate DATASET",
+            "uncurated certificate DATASET --html removed.html --eval-set imagenet=/data/val",
+        ),
+    ),
+    "decontaminate": Command(
+        "find copies of other evaluation images in a finished dataset, by its ledger",
+        (DecontaminateOptions,),
+        run_decontaminate,
+        ("uncurated decontaminate DATASET --eval-index new.index",),
         takes_beam=True,
     ),
     "audit": Command(

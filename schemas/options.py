@@ -190,6 +190,26 @@ class IndexOptions(Options):
     unit_images: int = option(2000, "images of one work unit", speed=True, gt=0)
 
 
+class DecontaminateOptions(Options):
+    """Which dataset to look through, for which evaluation images."""
+
+    dataset: str = option(..., "the dataset: a local folder or any fsspec URI", positional=True)
+    inspect: InspectOptions = InspectOptions()
+    match: MatchOptions = MatchOptions()
+
+
+class CertificateOptions(Options):
+    """Which certificate to show, and how."""
+
+    dataset: str = option(..., "the dataset: a local folder or any fsspec URI", positional=True)
+    json_file: str = option("", "write the certificate and all removed copies to this JSON file")
+    html: str = option("", "write a page with the removed pairs side by side to this file")
+    eval_index: str = option("", "the index, for its thumbnails; default: where the build had it")
+    eval_set: tuple[str, ...] = option(
+        (), "NAME=PATH of an evaluation set, to show its images themselves"
+    )
+
+
 class AuditOptions(Options):
     """Which dataset to audit."""
 

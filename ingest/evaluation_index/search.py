@@ -235,6 +235,16 @@ def is_copy(distance: int, correlation: float, rule: MatchRule, options: MatchOp
     return near and correlation >= least_correlation(distance, base)
 
 
+def describe_match(match: Match) -> str:
+    """Why a candidate is a copy, in words."""
+    if match.outcome is Outcome.DUPLICATE_EXACT:
+        return f"{match.name}: equal {match.variant}"
+    return (
+        f"{match.name} ({match.variant}; {match.view} view): {match.distance} bits away, "
+        f"correlation {match.correlation:.2f}"
+    )
+
+
 def copy_index(uri: str, folder: Path) -> None:
     """Copy the files of an index from any fsspec URI; raises SetupError if it is not there."""
     _copy(storage.join(uri, MANIFEST), folder / MANIFEST)

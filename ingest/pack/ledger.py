@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from ingest.evaluation_index.search import VIEWS, Match
+from ingest.evaluation_index.search import MIN_QUERY_TEXTURE, VIEWS, Match
 from ingest.fetch.crawler import Visit
 from ingest.inspect.decode import Inspection
 from schemas.candidate import Candidate
@@ -137,7 +137,7 @@ def _inspection_values(inspection: Inspection | None) -> tuple[Any, ...]:
         inspection.pixels_sha256,
         plain.code.hex(),
         plain.texture,
-        trimmed[0].code.hex() if trimmed else None,
+        trimmed[0].code.hex() if trimmed and trimmed[0].texture >= MIN_QUERY_TEXTURE else None,
     )
 
 

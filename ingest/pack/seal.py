@@ -70,6 +70,12 @@ def read_seal(dataset: str) -> DatasetRecord | None:
         return None
 
 
+def read_manifest(dataset: str) -> list[Commit]:
+    """The commits of a finished dataset, by shard; raises FileNotFoundError."""
+    content = storage.read_bytes(storage.join(dataset, MANIFEST_FILE))
+    return Commit.from_table(pq.read_table(io.BytesIO(content)))
+
+
 def seal_dataset(dataset: str, commits: Sequence[Commit]) -> DatasetRecord:
     """Write the manifest, then `dataset.json`; raises AssertionError if it does not add up."""
     plan_bytes = storage.read_bytes(storage.join(dataset, PLAN_FILE))
