@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from ingest import storage
 from ingest.audit.finding import Finding, differing
 from ingest.audit.shard_check import check_shard
+from ingest.audit.tombstones import check_tombstones
 from ingest.pack.seal import certificate, check_complete, decontamination, totals
 from schemas.manifest import (
     BUILD_FILE,
@@ -43,6 +44,7 @@ class AuditReport:
     record: DatasetRecord | None = None
     findings: list[Finding] = field(default_factory=list)
     num_uncommitted: int = 0
+    num_removed: int = 0
 
     def lines(self) -> Iterator[str]:
         """The report as text, findings last."""
@@ -56,6 +58,8 @@ class AuditReport:
             yield f"kept: {record.num_kept:,} images, {record.image_bytes:,} bytes"
             yield f"decontamination: {record.decontamination}"
             yield f"Merkle root: {record.merkle_root}"
+        if self.num_removed:
+            yield f"removed after the fact: {self.num_removed:,} images have tombstones"
         if self.num_uncommitted:
             yield f"note: {self.num_uncommitted} files that no commit names (interrupted attempts)"
         for finding in self.findings:
@@ -91,6 +95,8 @@ def audit(dataset: str, on_shard: Callable[[str], None] = lambda name: None) -> 
         ):
             report.findings += found
             on_shard(row.shard_file)
+    found, report.num_removed = check_tombstones(dataset, record.merkle_root)
+    report.findings += found
     report.num_uncommitted = _count_uncommitted(dataset, rows)
     return report
 
