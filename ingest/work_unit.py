@@ -5,6 +5,7 @@ it, one thread that packs. Up to three shards are under way: the tail of one ove
 """
 
 import asyncio
+import contextlib
 import gc
 import selectors
 import time
@@ -19,7 +20,7 @@ from ingest.evaluation_index.search import EvaluationIndex, describe_match
 from ingest.fetch.crawler import Crawler, Visit
 from ingest.inspect.sandbox import DecoderPool
 from ingest.pack.commit import ShardContent, pack_shard, read_commit
-from ingest.pack.ledger import Item
+from ingest.pack.ledger import Item, encode_preview
 from ingest.plan_part import read_plan_part
 from ingest.progress import ProgressSender
 from ingest.spool import Spool
@@ -193,6 +194,7 @@ class Engine:
         in_packer = partial(self._loop.run_in_executor, self._packer)
         if self._index is not None:
             await in_packer(match_items, self._index, content.items, self._options.match)
+            await self._add_previews(content.items)
         for item in content.items:
             if item.outcome is None:
                 item.outcome = Outcome.KEPT
@@ -201,6 +203,15 @@ class Engine:
                 self._progress.add(Outcome.KEPT, -1)
         options = self._options
         return await in_packer(pack_shard, content, spool, options.output, options.pack.scratch)
+
+    async def _add_previews(self, items: list[Item]) -> None:
+        """A small picture of each near copy, for auditors to look at."""
+        side_px = self._options.pack.preview_px
+        for item in items if side_px else ():
+            if item.outcome is Outcome.DUPLICATE_NEAR and item.visit and item.visit.body:
+                with contextlib.suppress(InspectError):
+                    pixels = await self._decoders.small_picture(item.visit.body, side_px)
+                    item.preview = encode_preview(pixels)
 
 
 class CoalescingSelector(selectors.DefaultSelector):

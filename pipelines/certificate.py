@@ -145,7 +145,8 @@ def percent(recall: Recall) -> str:
 def as_json(certificate: Certificate, copies: Sequence[NearImage]) -> bytes:
     """The certificate and all removed copies, but for their thumbnails."""
     listed = [
-        {name: value for name, value in vars(one).items() if name != "thumbnail"} for one in copies
+        {name: value for name, value in vars(one).items() if name not in ("thumbnail", "preview")}
+        for one in copies
     ]
     content = {"certificate": certificate.model_dump(mode="json"), "copies": listed}
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)

@@ -80,6 +80,10 @@ class LedgerRow(Reference):
         description="near copies only: the luma that was compared, 32 x 32 bytes, row by row"
     )
 
+    preview: Bytes | None = Field(
+        description="near copies only: a small JPEG of it, so that the removal can be looked at"
+    )
+
     shard: ShardNumber = Field(description="number of the shard that it was planned for")
     offset_bytes: Count | None = Field(description="kept only: where its bytes begin in the shard")
     length_bytes: Count | None = Field(description="kept only: how many bytes it has there")

@@ -144,8 +144,11 @@ class MatchOptions(Options):
 
 
 class PackOptions(Options):
-    """How shards are written."""
+    """How shards and ledgers are written."""
 
+    preview_px: int = option(
+        160, "longest side of the previews of near copies in the ledger; 0: none", ge=0, le=1024
+    )
     format: Literal["tar"] = option("tar", "format of the shards")
     scratch: str = option(
         "", "local folder for unfinished shards; default: the system's", speed=True

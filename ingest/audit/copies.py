@@ -14,7 +14,7 @@ from schemas.outcome import Outcome
 
 _COLUMNS = [
     *("id", "url", "outcome", "nearest_eval", "nearest_eval_variant", "nearest_eval_view"),
-    *("nearest_eval_distance", "nearest_eval_correlation", "thumbnail"),
+    *("nearest_eval_distance", "nearest_eval_correlation", "thumbnail", "preview"),
 ]
 _READERS = 8
 
@@ -32,6 +32,7 @@ class NearImage:
     distance: int
     correlation: float | None
     thumbnail: bytes | None
+    preview: bytes | None
 
     @property
     def is_copy(self) -> bool:

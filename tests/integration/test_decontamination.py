@@ -115,7 +115,7 @@ def test_the_command_prints_the_certificate_and_writes_it_as_json(world, tmp_pat
 
 
 def test_a_later_decontamination_removes_the_same_by_tombstones(world):
-    folder, copies = world
+    folder, _ = world
     arguments = ("decontaminate", folder / "dirty", f"--eval-index={folder / 'eval.index'}")
     finished = uncurated(*arguments)
     assert finished.returncode == 0, finished.stderr
