@@ -187,7 +187,11 @@ def kinds_table(trials: Sequence[Trial]) -> str:
 
 def strangers_table(half: Half, uri: str, protected: set[str]) -> str:
     """How many images that are no copies were called one, by kind."""
-    lines = ["", "| strangers | images | called copies | share % |", "|---|---:|---:|---:|"]
+    lines = [
+        "",
+        "| strangers | images | called copies | share % | of what |",
+        "|---|---:|---:|---:|---|",
+    ]
     named: list[str] = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -200,10 +204,12 @@ def strangers_table(half: Half, uri: str, protected: set[str]) -> str:
             counts[one.kind]["all"] += 1
             if found:
                 counts[one.kind]["hit"] += 1
+                counts[one.kind]["of " + found.split("/")[1].split("-")[0]] += 1
                 named.append(f"- {one.name}: {found}")
     for kind, count in counts.items():
         share = 100 * count["hit"] / count["all"]
-        lines.append(f"| {kind} | {count['all']} | {count['hit']} | {share:.2f} |")
+        of = ", ".join(f"{name[3:]} {n}" for name, n in sorted(count.items()) if name[:3] == "of ")
+        lines.append(f"| {kind} | {count['all']} | {count['hit']} | {share:.2f} | {of} |")
     return "\n".join([*lines, "", *named]) + "\n"
 
 

@@ -112,4 +112,6 @@ def _tiles(path: Path) -> Iterator[Original]:
         if np.asarray(tile.convert("L")).std() >= MIN_LUMA_STD:
             buffer = io.BytesIO()
             tile.save(buffer, "JPEG", quality=draw.randint(75, 95))
-            yield Original("photo", f"photo-{path.stem}-{number}", buffer.getvalue())
+            # Wallpapers of one name are in many folders.
+            digest = sha256(str(path).encode()).hexdigest()[:8]
+            yield Original("photo", f"photo-{digest}-{path.stem}-{number}", buffer.getvalue())
