@@ -17,6 +17,7 @@ from ingest.evaluation_index.canaries import lowest_ranks
 from ingest.evaluation_index.fingerprints import Fingerprints
 from ingest.evaluation_index.layout import (
     MANIFEST,
+    TABLE_PREFIX,
     Arrays,
     check_files,
     read_manifest,
@@ -74,7 +75,8 @@ class IndexContent:
             "calibration": self.calibration.model_dump() if self.calibration else None,
             "versions": {name: version(name) for name in _VERSIONED},
         }
-        arrays = {**self.arrays, **build_tables(self.arrays["codes"])}
+        tables = build_tables(self.arrays["codes"])
+        arrays = self.arrays | {f"{TABLE_PREFIX}{name}": one for name, one in tables.items()}
         write_index(folder, arrays, self.names, self.canaries, facts)
 
     def _check_names(self) -> None:

@@ -26,7 +26,6 @@ from ingest.evaluation_index.layout import (
 )
 from ingest.evaluation_index.tables import Tables
 from ingest.evaluation_index.variants import VARIANTS, place_of
-from ingest.evaluation_index.verify import aligned_correlation
 from ingest.fingerprint import THUMBNAIL_PX, View
 from schemas.evaluation import EvalIndexRecord, MatchRule, least_correlation
 from schemas.manifest import decode, digest
@@ -82,7 +81,11 @@ class EvaluationIndex:
         self.arrays = arrays
         self._names = map_names(folder)
         self.canaries = pq.read_table(folder / CANARIES, memory_map=True)
-        tables = {name: values for name, values in arrays.items() if name.startswith(TABLE_PREFIX)}
+        tables = {
+            name.removeprefix(TABLE_PREFIX): values
+            for name, values in arrays.items()
+            if name.startswith(TABLE_PREFIX)
+        }
         self._tables = Tables(arrays["codes"], tables)
         self._digests = {
             variant: (_as_items(arrays[name]), arrays[f"{name}_owner"])
@@ -217,6 +220,9 @@ class EvaluationIndex:
         return Match(name, variant, view_name, distance, correlation, outcome, place)
 
     def _correlation(self, view: View, owner: int, variant: str) -> float:
+        # Only what searches pays for numba: half a second.
+        from ingest.evaluation_index.verify import aligned_correlation
+
         box = tuple(self.arrays["box"][owner].astype(np.float64).tolist())
         start = place_of(variant, float(self.arrays["aspect"][owner]), box)
         query = np.frombuffer(view.thumbnail, np.uint8).reshape(THUMBNAIL_PX, THUMBNAIL_PX)
