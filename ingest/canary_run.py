@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ingest import storage
+from ingest.borderline import BorderlineJudge
 from ingest.errors import InspectError
 from ingest.evaluation_index.search import EvaluationIndex, Match, Query
 from ingest.inspect.decode import Inspection
@@ -38,17 +39,24 @@ async def try_canaries(
     index: EvaluationIndex,
     options: MatchOptions,
     decoders: DecoderPool,
+    judge: BorderlineJudge,
     spool: Spool,
     batch: int,
 ) -> list[CanaryResult]:
     """What becomes of a batch of the index's canaries."""
     rows = canary_rows(index, batch)
-    inspected = await asyncio.gather(
-        *(decoders.inspect(spool.append(row["content"])) for row in rows), return_exceptions=True
-    )
+    regions = [spool.append(row["content"]) for row in rows]
+    inspected = await asyncio.gather(*map(decoders.inspect, regions), return_exceptions=True)
+    places = [number for number, one in enumerate(inspected) if isinstance(one, Inspection)]
     found = [one for one in inspected if isinstance(one, Inspection)]
-    matches = iter(index.match([query_of(one) for one in found], options))
-    return [_result(row, one, matches) for row, one in zip(rows, inspected, strict=True)]
+    matches = index.match([query_of(one) for one in found], options)
+    judged = iter(
+        [
+            await judge.decide(match, regions[place])
+            for match, place in zip(matches, places, strict=True)
+        ]
+    )
+    return [_result(row, one, judged) for row, one in zip(rows, inspected, strict=True)]
 
 
 def query_of(inspection: Inspection) -> Query:

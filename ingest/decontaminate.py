@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest import storage
+from ingest.borderline import BorderlineJudge
 from ingest.canary_run import canary_rows, query_of, result_of
 from ingest.errors import InspectError
 from ingest.evaluation_index.search import EvaluationIndex, Match, Query, describe_match
@@ -57,6 +58,7 @@ class Decontaminator:
         self._index, self._options = index, match
         self._spool = Spool(0, "")
         self._decoders = DecoderPool(inspect, [self._spool.descriptor])
+        self._judge = BorderlineJudge(index, match, self._decoders)
         self._loop = asyncio.new_event_loop()
 
     def search(self, dataset: str, commit: Commit) -> ShardSearch:
@@ -86,7 +88,7 @@ class Decontaminator:
         queries = self._loop.run_until_complete(self._inspect(regions))
         stored = [_as_stored(one) if one else _NOTHING for one in queries]
         hints = self._index.match(stored, self._options)
-        sure = self._index.match([one or _NOTHING for one in queries], self._options)
+        sure = self._sure_matches(queries, regions)
         self._spool.clear()
         return [
             result_of(row, match if hint is not None else None)
@@ -116,12 +118,22 @@ class Decontaminator:
             for one in asked
         ]
         queries = self._loop.run_until_complete(self._inspect(regions))
-        sure = self._index.match([query or _NOTHING for query in queries], self._options)
+        sure = self._sure_matches(queries, regions)
         self._spool.clear()
         decided = list(hints)
         for number, match in zip(asked, sure, strict=True):
             decided[number] = match
         return decided
+
+    def _sure_matches(
+        self, queries: Sequence[Query | None], regions: Sequence[Region]
+    ) -> list[Match | None]:
+        """What a build would have decided of the images in some regions."""
+        matches = self._index.match([one or _NOTHING for one in queries], self._options)
+        return [
+            self._loop.run_until_complete(self._judge.decide(match, region))
+            for match, region in zip(matches, regions, strict=True)
+        ]
 
     async def _inspect(self, regions: Sequence[Region]) -> list[Query | None]:
         """What to ask about the images in some regions; None for what can't be decoded."""

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from ingest import storage
+from ingest.borderline import BorderlineJudge
 from ingest.canary_run import query_of, try_canaries, write_results
 from ingest.errors import FetchError, InspectError
-from ingest.evaluation_index.search import EvaluationIndex, describe_match
+from ingest.evaluation_index.search import EvaluationIndex, Match, describe_match
 from ingest.fetch.crawler import Crawler, Visit
 from ingest.inspect.sandbox import DecoderPool
 from ingest.pack.commit import ShardContent, pack_shard, read_commit
@@ -59,6 +60,9 @@ class Engine:
         self._loop = asyncio.SelectorEventLoop(CoalescingSelector())
         self._spools = [Spool(i, options.pack.scratch) for i in range(_SHARDS_UNDER_WAY)]
         self._decoders = DecoderPool(options.inspect, [spool.descriptor for spool in self._spools])
+        self._judge = (
+            BorderlineJudge(self._index, options.match, self._decoders) if self._index else None
+        )
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="pack")
         self._readers = ThreadPoolExecutor(_FILE_READERS, thread_name_prefix="read")
         self._units: set[asyncio.Task[Commit]] = set()
@@ -154,10 +158,11 @@ class Engine:
 
     async def _try_canaries(self, batch: int) -> None:
         assert self._index is not None
+        assert self._judge is not None
         spool = await self._free.get()
         try:
             results = await try_canaries(
-                self._index, self._options.match, self._decoders, spool, batch
+                self._index, self._options.match, self._decoders, self._judge, spool, batch
             )
             write_results(self._options.output, batch, results)
         finally:
@@ -194,6 +199,7 @@ class Engine:
         in_packer = partial(self._loop.run_in_executor, self._packer)
         if self._index is not None:
             await in_packer(match_items, self._index, content.items, self._options.match)
+            await self._judge_borderline(content.items)
             await self._add_previews(content.items)
         for item in content.items:
             if item.outcome is None:
@@ -203,6 +209,12 @@ class Engine:
                 self._progress.add(Outcome.KEPT, -1)
         options = self._options
         return await in_packer(pack_shard, content, spool, options.output, options.pack.scratch)
+
+    async def _judge_borderline(self, items: list[Item]) -> None:
+        assert self._judge is not None
+        for item in items:
+            if item.match is not None and item.match.borderline and item.visit and item.visit.body:
+                set_match(item, await self._judge.decide(item.match, item.visit.body))
 
     async def _add_previews(self, items: list[Item]) -> None:
         """A small picture of each near copy, for auditors to look at."""
@@ -235,10 +247,15 @@ def match_items(index: EvaluationIndex, items: list[Item], options: MatchOptions
         return
     matches = index.match([query_of(one) for _, one in found], options)
     for (item, _), match in zip(found, matches, strict=True):
-        item.match = match
-        if match is not None and match.outcome is not None:
-            item.outcome = match.outcome
-            item.detail = describe_match(match)
+        set_match(item, match)
+
+
+def set_match(item: Item, match: Match | None) -> None:
+    """Set the match of an item, and its outcome if it is a copy."""
+    item.match = match
+    if match is not None and match.outcome is not None:
+        item.outcome = match.outcome
+        item.detail = describe_match(match)
 
 
 def read_file(uri: str, max_bytes: int) -> bytes:

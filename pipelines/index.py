@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from ingest.errors import SetupError
 from ingest.evaluation_index.build import IndexContent, output_folder, publish_index
 from ingest.evaluation_index.calibrate import calibrate, fingerprint_background
+from ingest.evaluation_index.descriptor import Descriptor
 from ingest.evaluation_index.extend import fingerprints_of
 from ingest.evaluation_index.fingerprints import Fingerprints, fingerprint_set
 from ingest.evaluation_index.search import EvaluationIndex
@@ -137,7 +138,27 @@ def _content(
     )
     if empty:
         raise SetupError(f"--eval-set: expected images, got none in {', '.join(sorted(empty))}")
-    return IndexContent(found, num_canaries=options.canaries, profiles=profiles, rules=rules)
+    return IndexContent(
+        found,
+        num_canaries=options.canaries,
+        profiles=profiles,
+        rules=rules,
+        descriptor_sha256=_descriptor_sha256(options, bool(units), extended),
+    )
+
+
+def _descriptor_sha256(
+    options: IndexOptions, has_sets: bool, extended: Sequence[EvaluationIndex]
+) -> str:
+    """The digest of the one model that described all images, "" for none; SetupError if several."""
+    found = {one.record.uri: one.manifest.descriptor_sha256 for one in extended}
+    if has_sets:
+        model = options.descriptor
+        found["--descriptor"] = Descriptor(model).sha256 if model else ""
+    if len(set(found.values())) > 1:
+        named = ", ".join(f"{name}: {sha256 or 'none'}" for name, sha256 in found.items())
+        raise SetupError(f"--descriptor: expected one model for all images, got {named}")
+    return next(iter(found.values()), "")
 
 
 def _background(units: Sequence[Unit]) -> pa.Table:

@@ -27,6 +27,10 @@ class MatchRule(BaseModel):
     min_correlation: float | None = Field(default=None, ge=0, le=1, description="in place of it")
 
 
+# So much below the least correlation a candidate may be a copy all the same.
+BORDERLINE = 0.25
+
+
 def least_correlation(distance: int, base: float) -> float:
     """The correlation that makes a copy of a candidate at this Hamming distance."""
     return base + max(0, distance - FLAT_DISTANCE) * DISTANCE_SLOPE
@@ -91,6 +95,7 @@ class ProtectedImage(Record):
     num_flat: Annotated[int, Field(ge=0), pa.uint16()] = Field(
         description="variants without a code, being too flat"
     )
+    descriptor: Bytes = Field(description="float16 vector of the learned descriptor, if any")
 
 
 class Canary(Record):

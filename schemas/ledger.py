@@ -76,6 +76,9 @@ class LedgerRow(Reference):
     nearest_eval_correlation: Share | None = Field(
         description="correlation of the aligned thumbnails, -1 to 1"
     )
+    nearest_eval_cosine: Share | None = Field(
+        description="borderline cases only: cosine of the learned descriptors, if there are any"
+    )
     thumbnail: Bytes | None = Field(
         description="near copies only: the luma that was compared, 32 x 32 bytes, row by row"
     )

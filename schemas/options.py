@@ -141,6 +141,16 @@ class MatchOptions(Options):
         ge=0,
         le=1,
     )
+    # Not compared by its path: the index records the model's digest.
+    descriptor: str = option(
+        "", "ONNX model that decides borderline cases; the one of the index", speed=True
+    )
+    min_cosine: float = option(
+        0.0,
+        "least cosine of descriptors that makes a borderline case a copy; 0: not used",
+        ge=0,
+        le=1,
+    )
 
 
 class PackOptions(Options):
@@ -184,6 +194,9 @@ class IndexOptions(Options):
     )
     hub_hits: int = option(
         2, "codes that match more images of half the background are exact only", ge=0
+    )
+    descriptor: str = option(
+        "", "ONNX copy-detection model, such as SSCD, to describe all images by (extra `onnx`)"
     )
     canaries: int = option(
         256, "copies made of each set's images, by which builds measure recall", ge=0

@@ -44,6 +44,7 @@ class IndexContent:
         num_canaries: int,
         profiles: Sequence[str],
         rules: Mapping[str, MatchRule],
+        descriptor_sha256: str = "",
     ) -> None:
         keys = [(name, "ascending") for name in ("set", "name", "sha256")]
         images = found.images.sort_by(keys).combine_chunks()
@@ -56,6 +57,7 @@ class IndexContent:
         self.canaries = lowest_ranks(found.canaries, num_canaries)
         self.profiles = tuple(sorted(set(profiles)))
         self.rules = dict(rules)
+        self.descriptor_sha256 = descriptor_sha256
         self.unreadable = np.asarray(images["pixels_sha256"].is_null())
         self.arrays = _arrays(images)
         self.calibration: Calibration | None = None
@@ -73,6 +75,7 @@ class IndexContent:
             "profiles": self.profiles,
             "sets": {name: record.model_dump() for name, record in self._records().items()},
             "calibration": self.calibration.model_dump() if self.calibration else None,
+            "descriptor_sha256": self.descriptor_sha256,
             "versions": {name: version(name) for name in _VERSIONED},
         }
         tables = build_tables(self.arrays["codes"])
@@ -173,7 +176,16 @@ def _arrays(images: pa.Table) -> Arrays:
         "codes": np.ascontiguousarray(codes).view(np.uint64).reshape(-1, HASH_BITS // 64),
         "owner": np.repeat(owners, counts),
         "variant": variants,
+        "descriptor": _descriptors(images),
     }
+
+
+def _descriptors(images: pa.Table) -> NDArray[np.float16]:
+    """float16 [E, D]; an unreadable image has zeros, which no vector is near."""
+    vectors = images["descriptor"].to_pylist()
+    width = max(map(len, vectors), default=0)
+    joined = b"".join(vector or bytes(width) for vector in vectors)
+    return np.frombuffer(joined, np.float16).reshape(len(vectors), width // 2)
 
 
 def _joined(column: pa.ChunkedArray, width: int) -> NDArray[np.uint8]:

@@ -30,6 +30,7 @@ def fingerprints_of(index: EvaluationIndex) -> Fingerprints:
         "codes": _pieces(arrays["codes"].tobytes(), codes_of * 32),
         "variants": _pieces(arrays["variant"].tobytes(), codes_of),
         "num_flat": arrays["num_flat"].tolist(),
+        "descriptor": [one.tobytes() for one in arrays["descriptor"]],
     }
     return Fingerprints(ProtectedImage.columns_to_table(columns), index.canaries)
 

@@ -13,6 +13,7 @@ num_flat.npy        uint16 [E]: variants that are too flat for a code
 codes.npy           uint64 [N, 4]: perceptual codes, sorted by set, name and variant
 owner.npy           uint32 [N]: whose code it is
 variant.npy         uint8 [N]: which variant of the image, an index into `variants`
+descriptor.npy      float16 [E, D]: unit vectors of a learned descriptor; D is 0 without one
 table_*.npy         look-up tables over the codes (`tables`); none in a small index
 canaries.parquet    copies of some of the images, by which a build measures recall
 
@@ -40,7 +41,7 @@ INDEX_FORMAT = "uncurated-evaluation-index-2"
 MANIFEST, NAMES, CANARIES = "manifest.json", "names.arrow", "canaries.parquet"
 ARRAYS = (
     *("sha256", "sha256_owner", "pixels", "pixels_owner"),
-    *("aspect", "box", "thumbnail", "num_flat", "codes", "owner", "variant"),
+    *("aspect", "box", "thumbnail", "num_flat", "codes", "owner", "variant", "descriptor"),
 )
 TABLE_PREFIX = "table_"
 _HASHED_BLOCK_BYTES = 1 << 20
@@ -69,6 +70,7 @@ class IndexManifest(BaseModel):
     variants: tuple[str, ...] = VARIANTS
     sets: dict[str, SetRecord]
     calibration: Calibration | None = None
+    descriptor_sha256: str = Field(default="", description="the model of descriptor.npy, if any")
     versions: dict[str, str]
     files: dict[str, FileRecord]
     manifest_sha256: str = Field(

@@ -1,5 +1,6 @@
 """Looks crawled images up in an evaluation index: by digest, then by hash, then by thumbnail."""
 
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ from ingest.evaluation_index.layout import (
 from ingest.evaluation_index.tables import Tables
 from ingest.evaluation_index.variants import VARIANTS, place_of
 from ingest.fingerprint import THUMBNAIL_PX, View
-from schemas.evaluation import EvalIndexRecord, MatchRule, least_correlation
+from schemas.evaluation import BORDERLINE, EvalIndexRecord, MatchRule, least_correlation
 from schemas.manifest import decode, digest
 from schemas.options import MatchOptions
 from schemas.outcome import Outcome
@@ -68,6 +69,9 @@ class Match:
     correlation: float | None
     outcome: Outcome | None
     place: int = -1
+    # Not a copy by hash and thumbnail, but not far from it; a learned descriptor may decide.
+    borderline: bool = False
+    cosine: float | None = None
 
 
 class EvaluationIndex:
@@ -133,6 +137,11 @@ class EvaluationIndex:
     def name_of(self, owner: int) -> str:
         """`set/name` of an evaluation image."""
         return str(self._names[owner].as_py())
+
+    def cosine(self, name: str, vector: NDArray[np.float32]) -> float:
+        """Cosine of a learned descriptor, a unit vector, and that of the image `set/name`."""
+        owner = self._names.index(name).as_py()
+        return float(self.arrays["descriptor"][owner].astype(np.float32) @ vector)
 
     def num_codes_of(self, name: str) -> int:
         """How many perceptual codes the image `set/name` has; 0 if there is no such image."""
@@ -211,13 +220,21 @@ class EvaluationIndex:
     ) -> Match:
         owner = int(self.arrays["owner"][place])
         variant = VARIANTS[self.arrays["variant"][place]]
-        correlation, outcome = None, None
-        if view.thumbnail:
-            correlation = self._correlation(view, owner, variant)
-            if is_copy(distance, correlation, self._rule_of(owner), options):
-                outcome = Outcome.DUPLICATE_NEAR
         name = self.name_of(owner)
-        return Match(name, variant, view_name, distance, correlation, outcome, place)
+        if not view.thumbnail:
+            return Match(name, variant, view_name, distance, None, None, place)
+        correlation = self._correlation(view, owner, variant)
+        surplus = correlation_surplus(distance, correlation, self._rule_of(owner), options)
+        return Match(
+            name,
+            variant,
+            view_name,
+            distance,
+            correlation,
+            Outcome.DUPLICATE_NEAR if surplus >= 0 else None,
+            place,
+            borderline=-BORDERLINE <= surplus < 0,
+        )
 
     def _correlation(self, view: View, owner: int, variant: str) -> float:
         # Only what searches pays for numba: half a second.
@@ -233,12 +250,15 @@ class EvaluationIndex:
         return self.manifest.sets[self._sets[number]].rule
 
 
-def is_copy(distance: int, correlation: float, rule: MatchRule, options: MatchOptions) -> bool:
-    """Whether a candidate at this distance, with this correlation, is a copy."""
+def correlation_surplus(
+    distance: int, correlation: float, rule: MatchRule, options: MatchOptions
+) -> float:
+    """By how much a candidate correlates more than a copy must; negative: it is none."""
     radius = options.match_radius if rule.max_distance is None else rule.max_distance
     base = options.min_correlation if rule.min_correlation is None else rule.min_correlation
-    near = rule.perceptual and distance <= radius
-    return near and correlation >= least_correlation(distance, base)
+    if not rule.perceptual or distance > radius:
+        return -math.inf
+    return correlation - least_correlation(distance, base)
 
 
 def describe_match(match: Match) -> str:

@@ -158,7 +158,7 @@ def _match_values(item: Item) -> tuple[Any, ...]:
     """`nearest_eval` to `thumbnail`."""
     match = item.match
     if match is None:
-        return (None,) * 6
+        return (None,) * 7
     near_copy = item.inspection is not None and item.outcome is Outcome.DUPLICATE_NEAR
     views = item.inspection.views if item.inspection and near_copy else ()
     return (
@@ -167,6 +167,7 @@ def _match_values(item: Item) -> tuple[Any, ...]:
         match.view,
         match.distance,
         match.correlation,
+        match.cosine,
         views[VIEWS.index(match.view)].thumbnail if views else None,
     )
 
