@@ -45,11 +45,16 @@ def sort_places(
         bounds[key] += bounds[key - 1]
     for place in range(len(gathered)):
         bits = gathered[place]
-        key = np.int64(bits & key_mask) + 1
-        at = bounds[key]
-        ids[at] = place
-        tags[at] = bits >> tag_shift
-        bounds[key] = at + np.uint32(1)
+        bucket = np.int64(bits & key_mask) + 1
+        at = bounds[bucket]
+        ids[at], tags[at] = place, bits >> tag_shift
+        bounds[bucket] = at + np.uint32(1)
+
+
+@njit(cache=True, nogil=True)
+def _size(bounds: NDArray[np.uint32], first: int) -> int:
+    """Codes in the line that begins with this bucket."""
+    return int(bounds[first + LINE_BUCKETS]) - int(bounds[first])
 
 
 @njit(cache=True, nogil=True)
@@ -57,7 +62,7 @@ def count_wide(bounds: NDArray[np.uint32]) -> int:
     """How many lines have more codes than a byte can count."""
     count = 0
     for first in range(0, len(bounds) - LINE_BUCKETS, LINE_BUCKETS):
-        count += np.int64(bounds[first + LINE_BUCKETS]) - np.int64(bounds[first]) > _MAX_BYTE
+        count += _size(bounds, first) > _MAX_BYTE
     return count
 
 
@@ -74,7 +79,7 @@ def fill_lines(
     for line in range(lines.shape[0]):
         first = line * LINE_BUCKETS
         begin = bounds[first]
-        if np.int64(bounds[first + LINE_BUCKETS]) - np.int64(begin) > _MAX_BYTE:
+        if _size(bounds, first) > _MAX_BYTE:
             wide[num_wide] = bounds[first : first + LINE_BUCKETS + 1]
             starts[line, 0] = first_wide + num_wide
             # Ends of a line that is not wide ascend.

@@ -32,7 +32,7 @@ SCAN_CODES = 40_000
 MAX_HITS = 64
 # Soft probes, which nothing is promised of: flips a table, bits of a tag that may differ, codes in
 # a bucket before it is passed over, and codes compared before the rest is left.
-_FLIPS, _TAG_FLIPS, _SOFT_BUCKET, _SOFT_CODES = 56, 2, 256, 1024
+_FLIPS, _TAG_FLIPS, _SOFT_BUCKET, _SOFT_CODES = 64, 3, 256, 1024
 _WORDS, _CODE_BYTES = HASH_BITS // 64, HASH_BITS // 8
 _PLACE_BITS = 32
 
@@ -113,9 +113,9 @@ class Tables:
         if self._arrays:
             self._look_up(words, certainty, limit, hits, counts)
         else:
-            from ingest.evaluation_index import kernels
+            from ingest.evaluation_index import comparison
 
-            kernels.scan(words, self._codes, limit, hits, counts)
+            comparison.scan(words, self._codes, limit, hits, counts)
         found = hits[np.arange(MAX_HITS) < counts[:, None]]
         return Hits(
             query=np.repeat(np.arange(len(words), dtype=np.int32), counts),
@@ -136,15 +136,13 @@ class Tables:
         directory, used = self._directory
         if certainty is None:
             certainty = np.broadcast_to(probes.position_certainty(), (len(words), HASH_BITS))
-        limits = kernels.Limits(limit, _TAG_FLIPS, _SOFT_BUCKET, _SOFT_CODES)
+        limits = limit, MAX_HITS, _TAG_FLIPS, _SOFT_BUCKET, _SOFT_CODES
         orders = np.argsort(certainty[:, used], axis=1, kind="stable")
         kernels.search(words, orders, directory, limits, hits, counts)
 
     @cached_property
-    def _directory(self) -> tuple["kernels.Directory", NDArray[np.int64]]:
+    def _directory(self) -> tuple["kernels.Tables", NDArray[np.int64]]:
         """What the kernel reads, and the bits of codes that are in any key."""
-        from ingest.evaluation_index import kernels
-
         key_bits = _key_bits(len(self._codes))
         bits = probes.table_bits(key_bits)
         used = np.unique(bits[:, :key_bits])
@@ -152,17 +150,17 @@ class Tables:
         for table, key in enumerate(bits[:, :key_bits]):
             slots[table, np.searchsorted(used, key)] = np.arange(key_bits)
         lines = self._arrays["lines"].reshape(-1, self._arrays["lines"].shape[2])
-        directory = kernels.Directory(
-            codes=self._codes,
-            lines=lines,
-            starts=lines.view(np.uint32),
-            wide=self._arrays["wide"],
-            tags=self._arrays["tags"].reshape(-1),
-            ids=self._arrays["ids"].reshape(-1),
-            bits=bits,
-            slots=slots,
-            flips=probes.flip_steps(_FLIPS),
-            ones=np.bitwise_count(np.arange(256, dtype=np.uint8)),
+        directory = (
+            self._codes,
+            lines,
+            lines.view(np.uint32),
+            self._arrays["wide"],
+            self._arrays["tags"].reshape(-1),
+            self._arrays["ids"].reshape(-1),
+            bits,
+            slots,
+            probes.flip_steps(_FLIPS),
+            np.bitwise_count(np.arange(256, dtype=np.uint8)),
         )
         return directory, used
 
@@ -221,10 +219,8 @@ def _checked_queries(
     limit: int,
 ) -> NDArray[np.uint64]:
     """The queries as read-only uint64 [n, 4]."""
-    if (queries.dtype, queries.shape[1:]) not in (
-        (np.uint8, (_CODE_BYTES,)),
-        (np.uint64, (_WORDS,)),
-    ):
+    kinds = {np.dtype(np.uint8): (_CODE_BYTES,), np.dtype(np.uint64): (_WORDS,)}
+    if kinds.get(queries.dtype) != queries.shape[1:]:
         raise ValueError(
             f"expected queries uint8 [n, {_CODE_BYTES}] or uint64 [n, {_WORDS}], "
             f"got {queries.dtype} {queries.shape}"

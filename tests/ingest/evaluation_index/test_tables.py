@@ -125,10 +125,9 @@ def test_certainty_finds_codes_far_beyond_the_radius():
     tables = Tables(codes, build_tables(codes, 0))
     certainty = np.tile(rng.permutation(256).astype(np.uint8), (500, 1))
     bits = np.unpackbits(codes[:500].view(np.uint8), axis=1)
-    bits ^= (certainty < 80) & (rng.random(bits.shape) < 0.5)
+    bits ^= (certainty < 120) & (rng.random(bits.shape) < 0.5)
     queries = np.packbits(bits, axis=1)
-    assert len(tables.near(queries, certainty, 64).query) > 470
-    assert len(tables.near(queries, None, 64).query) < 300
+    assert len(tables.near(queries, certainty, 80).query) > 400
 
 
 def test_the_same_codes_give_the_same_bytes():
