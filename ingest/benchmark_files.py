@@ -5,6 +5,7 @@ first layout that is there is taken (`Benchmark.layouts_of`): in the benchmark's
 those of the benchmarks that it shares its images with.
 """
 
+import glob
 import tarfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -132,10 +133,11 @@ def _matches(layout: Layout, folder: str) -> list[str]:
 def _expand(kind: LayoutKind, folder: str, pattern: str) -> list[str]:
     if pattern == ".":
         return [folder] if storage.list_files(folder) else []
-    found = storage.expand(storage.join(folder, pattern))
-    if any(sign in pattern for sign in "*?["):
-        return [path for path in found if kind != LayoutKind.FOLDER or _is_image_or_folder(path)]
-    return [path for path in found if storage.exists(path)]
+    if not any(sign in pattern for sign in "*?["):
+        path = storage.join(folder, pattern)
+        return [path] if storage.exists(path) else []
+    found = storage.expand(storage.join(glob.escape(folder), pattern))
+    return [path for path in found if kind != LayoutKind.FOLDER or _is_image_or_folder(path)]
 
 
 def _listed(layout: Layout, folder: str) -> list[str]:

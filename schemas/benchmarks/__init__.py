@@ -43,9 +43,9 @@ def benchmark(name: str) -> Benchmark:
 
 def read_registry(documents: Iterable[tuple[str, str]]) -> Mapping[str, Benchmark]:
     """The benchmarks of (file name, TOML text), by id, sorted; raises RegistryError."""
-    found = [read_benchmark(name, text) for name, text in sorted(documents)]
-    by_id = {one.id: one for one in found}
-    for one in found:
+    found = [read_benchmark(name, text) for name, text in documents]
+    by_id = {one.id: one for one in sorted(found, key=lambda one: one.id)}
+    for one in by_id.values():
         strangers = sorted(set(one.shares_images_with) - by_id.keys())
         if strangers:
             raise RegistryError(

@@ -16,6 +16,11 @@ SplitName = Annotated[str, Field(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$")]
 Sentence = Annotated[str, Field(min_length=1)]
 
 
+def _expect(holds: bool, field: str, expected: str, got: object) -> None:
+    if not holds:
+        raise ValueError(f"{field}: expected {expected}, got {got}")
+
+
 def _below(pattern: str) -> str:
     _expect(
         bool(pattern) and not pattern.startswith("/") and ".." not in pattern.split("/"),
@@ -153,7 +158,7 @@ def general_layouts(split: str) -> tuple[Layout, ...]:
     patterns: list[tuple[LayoutKind, str]] = []
     for name in _SPELLINGS.get(split, (split,)):
         for kind in (LayoutKind.PARQUET, LayoutKind.TAR):
-            stems = (f"{name}.", f"{name}-*.", f"*/{name}-*.", f"{name}/*.", f"*/{name}/*.")
+            stems = (f"{name}-*.", f"*/{name}-*.", f"{name}/*.", f"*/{name}/*.", f"{name}.")
             patterns += [(kind, stem + kind) for stem in stems]
     if split == WHOLE:
         kinds = (LayoutKind.PARQUET, LayoutKind.TAR)
@@ -162,8 +167,3 @@ def general_layouts(split: str) -> tuple[Layout, ...]:
     if split == WHOLE:
         patterns.append((LayoutKind.FOLDER, "."))
     return tuple(Layout(split=split, kind=kind, patterns=(pattern,)) for kind, pattern in patterns)
-
-
-def _expect(holds: bool, field: str, expected: str, got: object) -> None:
-    if not holds:
-        raise ValueError(f"{field}: expected {expected}, got {got}")
