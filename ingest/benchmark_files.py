@@ -36,22 +36,23 @@ class Place:
 
 @dataclass(frozen=True)
 class SplitCheck:
-    """What is there of a split. num_images: None if it was not counted."""
+    """What is there of a split below `root`. num_images: None if it was not counted."""
 
-    benchmark: str
+    benchmark: Benchmark
     split: Split
     place: Place | None
     num_images: int | None
-    expected_at: tuple[str, ...]
+    root: str
 
     @property
     def problem(self) -> str | None:
         """What is wrong, with both sides; None if nothing is."""
-        name, expected = f"{self.benchmark}/{self.split.name}", self.split.num_images
+        name, expected = f"{self.benchmark.id}/{self.split.name}", self.split.num_images
         if self.place is None:
             if not self.split.clean:
                 return None
-            return f"{name}: expected one of {'; '.join(self.expected_at)}; got nothing"
+            places = "; ".join(expected_places(self.benchmark, self.split))
+            return f"{name}: expected one of {places} below {self.root}; got nothing"
         if self.num_images in (None, expected) or (expected is None and self.num_images):
             return None
         wanted = "images" if expected is None else f"{expected:,} images"
@@ -91,27 +92,33 @@ def check(benchmark: Benchmark, root: str, *, count_tars: bool = False) -> list[
 
 
 def expected_places(benchmark: Benchmark, split: Split) -> tuple[str, ...]:
-    """The layouts to choose from, relative to the root, as text: special ones, then the simplest.
+    """Where a split may lie below the root, as text: its own layouts, then general ones.
 
-    The general layouts are more than one wants to read: one of each kind stands for them.
+    Only the first general layout of each kind is told; they are more than one wants to read.
     """
     own = tuple(layout for layout in benchmark.layouts if layout.split == split.name)
     general = benchmark.layouts_of(split.name)[len(own) :]
     first = {layout.kind: layout for layout in reversed(general)}
     return tuple(
-        f"{layout.kind} {benchmark.id}/" + f" + {benchmark.id}/".join(layout.patterns)
+        _place_text(benchmark.id, layout)
         for layout in (*own, *(first[kind] for kind in LayoutKind))
     )
+
+
+def _place_text(folder: str, layout: Layout) -> str:
+    places = " + ".join(f"{folder}/{pattern}" for pattern in layout.patterns)
+    listed = f" for each {{}} in {folder}/{layout.listed_in}" if layout.listed_in else ""
+    return f"{layout.kind} {places}{listed}"
 
 
 def _check_split(benchmark: Benchmark, split: Split, root: str, count_tars: bool) -> SplitCheck:
     place = find_split(benchmark, split, root)
     return SplitCheck(
-        benchmark=benchmark.id,
+        benchmark=benchmark,
         split=split,
         place=place,
         num_images=_count(place, count_tars) if place else None,
-        expected_at=expected_places(benchmark, split),
+        root=root,
     )
 
 

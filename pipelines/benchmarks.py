@@ -16,15 +16,18 @@ from schemas.options import BenchmarksOptions
 
 def run_benchmarks(options: BenchmarksOptions) -> int:
     """0, or 1 if a check finds a split missing or of another size; prints what was asked."""
-    if options.action == "list":
-        Console().print(registry_table(load_benchmarks().values()))
-        return 0
     if options.action == "show":
         if not options.id:
             raise SetupError("show: expected the id of a benchmark, got none")
         _say(*description(_known(options.id)))
         return 0
-    return _check(options)
+    if options.id:
+        expected = f"--benchmark {options.id}" if options.action == "check" else "no id"
+        raise SetupError(f"{options.action}: expected {expected}, got {options.id!r}")
+    if options.action == "check":
+        return _check(options)
+    Console().print(registry_table(load_benchmarks().values()))
+    return 0
 
 
 def registry_table(benchmarks: Iterable[Benchmark]) -> Table:
@@ -111,7 +114,7 @@ def _check_table(checks: Iterable[SplitCheck]) -> Table:
     for one in checks:
         place = one.place
         table.add_row(
-            one.benchmark,
+            one.benchmark.id,
             one.split.name,
             "yes" if one.split.clean else "no",
             escape(str(place.layout)) if place else "not there",

@@ -86,7 +86,7 @@ class MatchRule(Entry):
 
     @model_validator(mode="after")
     def _reason_given(self) -> Self:
-        changed = sorted(self.model_fields_set - {"note"})
+        changed = ", ".join(sorted(self.model_fields_set - {"note"}))
         _expect(not changed or self.note is not None, "note", f"the reason for {changed}", None)
         return self
 
@@ -133,12 +133,14 @@ class Benchmark(Entry):
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
         names = [split.name for split in self.splits]
-        _expect(len(set(names)) == len(names), "splits", "each name once", names)
-        _expect(any(split.clean for split in self.splits), "splits", "a clean one", names)
+        listed = ", ".join(names)
+        _expect(len(set(names)) == len(names), "splits", "each name once", listed)
+        _expect(any(split.clean for split in self.splits), "splits", "a clean one", listed)
         for layout in self.layouts:
-            _expect(layout.split in names, "layouts", f"a split of {names}", layout.split)
-        strangers = sorted(set(self.recipe) - set(self.protocols))
-        _expect(not strangers, "recipe", f"one of {list(self.protocols)}", strangers)
+            _expect(layout.split in names, "layouts", f"one of {listed}", layout.split)
+        for protocol in self.recipe:
+            expected = f"one of {', '.join(self.protocols)}"
+            _expect(protocol in self.protocols, "recipe", expected, protocol)
         _expect(self.id not in self.shares_images_with, "shares_images_with", "others", self.id)
         return self
 
