@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from ingest import storage
 from ingest.errors import SetupError
 from ingest.inspect.header import SUFFIXES
+from schemas.benchmarks import load_benchmarks
 from schemas.benchmarks.model import Benchmark, Layout, Split
 from schemas.benchmarks.vocabulary import LayoutKind
 
@@ -57,6 +58,13 @@ class SplitCheck:
             return None
         wanted = "images" if expected is None else f"{expected:,} images"
         return f"{name}: expected {wanted}, got {self.num_images:,} in {self.place.layout}"
+
+
+def present_benchmarks(root: str) -> list[Benchmark]:
+    """The benchmarks of the registry that have a folder below the root, by id."""
+    return [
+        one for one in load_benchmarks().values() if storage.is_folder(storage.join(root, one.id))
+    ]
 
 
 def locate(

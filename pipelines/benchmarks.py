@@ -6,8 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ingest import storage
-from ingest.benchmark_files import SplitCheck, check, expected_places
+from ingest.benchmark_files import SplitCheck, check, expected_places, present_benchmarks
 from ingest.errors import SetupError
 from schemas.benchmarks import RegistryError, benchmark, load_benchmarks
 from schemas.benchmarks.model import Benchmark, Entry, Split
@@ -85,7 +84,7 @@ def _check(options: BenchmarksOptions) -> int:
     if not options.root:
         raise SetupError("check: expected --root, got none")
     named = [_known(name) for name in options.benchmark]
-    found = named or _present(options.root)
+    found = named or present_benchmarks(options.root)
     if not found:
         raise SetupError(
             f"--root: expected folders named after benchmarks, got none of "
@@ -98,12 +97,6 @@ def _check(options: BenchmarksOptions) -> int:
     problems = [one.problem for one in checks if one.problem]
     _say(*problems)
     return 1 if problems else 0
-
-
-def _present(root: str) -> list[Benchmark]:
-    return [
-        one for one in load_benchmarks().values() if storage.is_folder(storage.join(root, one.id))
-    ]
 
 
 def _check_table(checks: Iterable[SplitCheck]) -> Table:

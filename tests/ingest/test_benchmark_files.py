@@ -158,7 +158,7 @@ def test_signs_of_globs_in_the_root_are_no_globs(tmp_path):
 
 
 def test_a_root_may_be_any_store():
-    root = "memory://benchmark-files"
+    root = "memory:///benchmark-files"
     storage.write_bytes(f"{root}/tiny/data/val-0.parquet", parquet_bytes(2))
     found = locate(tiny(), root)
     assert found == {"val": [f"{root}/tiny/data/val-0.parquet"]}
