@@ -35,7 +35,12 @@ def registry_table(benchmarks: Iterable[Benchmark]) -> Table:
     table = Table(title=f"{len(found)} benchmarks")
     for heading in ("id", "category", "cleaned", "images", "protocols"):
         right = heading == "images"
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "id")
+        table.add_column(
+            heading,
+            justify="right" if right else "left",
+            no_wrap=heading == "id",
+            overflow="fold",
+        )
     for one in found:
         splits = ", ".join(split.name for split in one.clean_splits)
         table.add_row(one.id, one.category, splits, _clean_images(one), ", ".join(one.protocols))
@@ -103,7 +108,7 @@ def _check_table(checks: Iterable[SplitCheck]) -> Table:
     table = Table()
     for heading in ("benchmark", "split", "cleaned", "layout", "paths", "images", "expected"):
         right = heading in ("paths", "images", "expected")
-        table.add_column(heading, justify="right" if right else "left")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for one in checks:
         place = one.place
         table.add_row(

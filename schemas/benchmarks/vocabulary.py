@@ -83,7 +83,7 @@ class Metric(Word):
     BOX_MAP = "box_map", "Average precision of boxes, mean over overlaps 0.50 to 0.95."
     MICRO_AP = "micro_ap", "Average precision over all query pairs in one ranking."
     GAP = "gap", "Global average precision of ranked labels, over all queries at once."
-    MEAN_ERROR = "mean_corruption_error", "Error over corruptions and severities."
+    MEAN_CORRUPTION_ERROR = "mean_corruption_error", "Error over corruptions and severities."
     ROC_AUC = "roc_auc", "Area under the receiver operating characteristic."
     MEAN_IOU = "mean_iou", "Mean over classes of intersection over union."
     RMSE = "rmse", "Root mean square error."

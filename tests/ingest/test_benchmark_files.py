@@ -157,8 +157,30 @@ def test_signs_of_globs_in_the_root_are_no_globs(tmp_path):
     assert relative(root, locate(tiny(), str(root))) == {"val": ["tiny/val-0.parquet"]}
 
 
+def test_hidden_folders_are_not_looked_into(tmp_path):
+    put(tmp_path / "tiny", ".cache/val-0.parquet", "data/val-1.parquet")
+    found = relative(tmp_path, locate(tiny(), str(tmp_path)))
+    assert found == {"val": ["tiny/data/val-1.parquet"]}
+
+
+def test_a_million_training_images_are_not_listed_to_find_the_others(tmp_path, monkeypatch):
+    put(tmp_path / "tiny", *(f"train/n{number}/1.jpg" for number in range(5)), "val/1.jpg")
+    listed = []
+
+    def list_names(folder):
+        listed.append(str(Path(folder).relative_to(tmp_path)))
+        return real(folder)
+
+    real = storage.list_names
+    monkeypatch.setattr(storage, "list_names", list_names)
+    monkeypatch.setattr(storage, "list_files", None)
+    assert set(locate(tiny(), str(tmp_path))) == {"val"}
+    assert len(listed) == len(set(listed))
+    assert not any("train/n" in folder for folder in listed)
+
+
 def test_a_root_may_be_any_store():
-    root = "memory:///benchmark-files"
+    root = "memory://benchmark-files"
     storage.write_bytes(f"{root}/tiny/data/val-0.parquet", parquet_bytes(2))
     found = locate(tiny(), root)
     assert found == {"val": [f"{root}/tiny/data/val-0.parquet"]}
