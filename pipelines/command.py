@@ -19,6 +19,7 @@ from pipelines.options import add_flags, check_rest, read_options
 from schemas.manifest import PLAN_FILE, DatasetRecord, PlanRecord, decode
 from schemas.options import (
     AuditOptions,
+    BenchmarksOptions,
     BuildOptions,
     CertificateOptions,
     DatasetOptions,
@@ -156,6 +157,13 @@ def run_audit(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
     for line in report.lines():
         _say(line)
     return 1 if report.findings else 0
+
+
+def run_benchmarks(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """List, show or check the registry's benchmarks; 1 if a check finds something wrong."""
+    from pipelines.benchmarks import run_benchmarks as run
+
+    return run(read_options(BenchmarksOptions, arguments))
 
 
 def run_demo(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
@@ -302,6 +310,16 @@ COMMANDS = {
         run_decontaminate,
         ("uncurated decontaminate DATASET --eval-index new.index",),
         takes_beam=True,
+    ),
+    "benchmarks": Command(
+        "list and show the known benchmarks, and check that their files are there",
+        (BenchmarksOptions,),
+        run_benchmarks,
+        (
+            "uncurated benchmarks list",
+            "uncurated benchmarks show imagenet-1k           # with the layouts to put on disk",
+            "uncurated benchmarks check --root /data/benchmarks --benchmark imagenet-1k",
+        ),
     ),
     "audit": Command(
         "recompute everything that a dataset claims; exit code 1 names what is wrong",

@@ -5,5 +5,6 @@
     Commit         build -> seal, audit       commits/*.json, manifest.parquet
     PlanRecord, BuildRecord, DatasetRecord    plan.json, build.json, dataset.json
 
-`outcome` is the closed vocabulary that a ledger uses, `merkle` the proof, `options` the flags.
+`benchmarks` is the registry of evaluation sets, `outcome` the closed vocabulary that
+a ledger uses, `merkle` the proof, `options` the flags.
 """

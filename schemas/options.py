@@ -237,3 +237,17 @@ class DemoOptions(Options):
 
     output: str = option("", "new local folder for the demo; default: a temporary one")
     seed: int = option(1, "seed of the miniature web", ge=0, lt=2**31)
+
+
+class BenchmarksOptions(Options):
+    """Which benchmarks to tell of, and where their files are."""
+
+    action: Literal["list", "show", "check"] = option(
+        ..., "list all, show one, or check what is below --root", positional=True
+    )
+    id: str = option("", "the benchmark to show", positional=True)
+    root: str = option("", "folder or fsspec URI with one folder for each benchmark, by its id")
+    benchmark: tuple[str, ...] = option(
+        (), "id of a benchmark that must be there; default: those whose folder is there"
+    )
+    count_tars: bool = option(False, "count images in tar files too, which reads them whole")

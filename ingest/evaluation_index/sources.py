@@ -16,11 +16,10 @@ import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.errors import SetupError
-from ingest.inspect.header import EXTENSIONS, sniff_format
+from ingest.inspect.header import SUFFIXES, sniff_format
 
 logger = logging.getLogger(__name__)
 
-_IMAGE_SUFFIXES = frozenset({f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg"})
 _BYTES_COLUMNS = ("image", "img", "bytes", "image_bytes", "jpg", "jpeg", "png", "webp")
 _PARQUET_MAGIC = b"PAR1"
 _HEAD_BYTES = 2048
@@ -174,4 +173,4 @@ def _is_image(name: str, head: bytes) -> bool:
         return True
     path = PurePosixPath(name)
     # Hidden files named as images are mostly macOS's side files.
-    return path.suffix.lower() in _IMAGE_SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
