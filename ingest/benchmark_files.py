@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.errors import SetupError
+from ingest.evaluation_index.sources import EvalSet
 from ingest.inspect.header import SUFFIXES
 from schemas.benchmarks import load_benchmarks
 from schemas.benchmarks.model import Benchmark, Layout, Split
@@ -82,6 +83,36 @@ def locate(
     wanted = [split for split in benchmark.splits if split.name in names]
     places = (find_split(benchmark, split, root) for split in wanted)
     return {place.split.name: list(place.paths) for place in places if place}
+
+
+def eval_sets_of(benchmark: Benchmark, root: str) -> list[EvalSet]:
+    """The clean splits of a benchmark, to be indexed under its id.
+
+    Raises SetupError that names the expected places of a clean split that is not there.
+    """
+    found = locate(benchmark, root)
+    missing = [split for split in benchmark.clean_splits if split.name not in found]
+    if missing:
+        places = "; ".join(expected_places(benchmark, missing[0]))
+        raise SetupError(
+            f"{benchmark.id}/{missing[0].name}: expected one of {places} below {root}, got nothing"
+        )
+    return [one for split, paths in found.items() for one in _eval_sets(benchmark.id, split, paths)]
+
+
+def _eval_sets(name: str, split: str, paths: list[str]) -> Iterator[EvalSet]:
+    """An evaluation set for each folder and container, and for the image files of each folder."""
+    files: dict[str, list[str]] = {}
+    for path in paths:
+        if not storage.is_folder(path) and _is_image_name(path):
+            folder, _, file = path.rpartition("/")
+            files.setdefault(folder, []).append(file)
+            continue
+        # Rows of several containers have the same numbers.
+        place = f"{split}/{PurePosixPath(path).name}/" if len(paths) > 1 else f"{split}/"
+        yield EvalSet(name, path, place)
+    for folder, names in files.items():
+        yield EvalSet(name, folder, f"{split}/{PurePosixPath(folder).name}/", tuple(names))
 
 
 def find_split(benchmark: Benchmark, split: Split, root: str) -> Place | None:

@@ -6,25 +6,12 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.arrow import Bytes, Record, Shares, Text
+from schemas.benchmarks.model import MatchRule
 
 # Up to this distance the least correlation stays the same; then it rises by 1/128 for each bit.
 FLAT_DISTANCE, DISTANCE_SLOPE = 48, 1 / 128
 
 Aspect = Annotated[float, Field(gt=0), pa.float32()]
-
-
-class MatchRule(BaseModel):
-    """What counts as a copy of a benchmark's images, where it is not what `build` was told."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    perceptual: bool = Field(
-        default=True, description="false: equal bytes or pixels only, since hashes match strangers"
-    )
-    max_distance: int | None = Field(
-        default=None, ge=0, le=80, description="in place of the radius"
-    )
-    min_correlation: float | None = Field(default=None, ge=0, le=1, description="in place of it")
 
 
 # So much below the least correlation a candidate may be a copy all the same.
@@ -89,7 +76,7 @@ class ProtectedImage(Record):
     )
     aspect: Aspect = Field(description="width by height, upright")
     box: Shares = Field(description="what lies inside its border: left, top, right, bottom, 0 to 1")
-    thumbnail: Bytes = Field(description="its luma, 32 x 32 bytes, row by row")
+    thumbnail: Bytes = Field(description="its luma at 32 x 32, row by row, 6 bits each")
     codes: Bytes = Field(description="perceptual codes of its variants, 32 bytes each")
     variants: Bytes = Field(description="which variant each code is of, a byte each")
     num_flat: Annotated[int, Field(ge=0), pa.uint16()] = Field(

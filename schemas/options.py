@@ -182,6 +182,12 @@ class IndexOptions(Options):
     eval_set: tuple[str, ...] = option(
         (), "NAME=PATH of an evaluation set: a folder, a tar or a parquet file with image bytes"
     )
+    root: str = option(
+        "", "folder of benchmarks, one folder each, named as in the registry (`benchmarks list`)"
+    )
+    benchmark: tuple[str, ...] = option(
+        (), "benchmark below --root to index; default: all that are there"
+    )
     extend: tuple[str, ...] = option(
         (), "an index whose images are taken over, without their files; several are merged"
     )

@@ -20,7 +20,7 @@ from ingest.evaluation_index.variants import (
     VARIANTS,
     variant_lumas,
 )
-from ingest.fingerprint import Luma, code_of, thumbnail
+from ingest.fingerprint import PACKED_THUMBNAIL_BYTES, Luma, code_of, pack_thumbnail
 from ingest.inspect.decode import configure_pillow, inspect_picture, small_picture
 from ingest.inspect.grey import content_box, luma_of
 from schemas.evaluation import Canary, ProtectedImage
@@ -85,7 +85,12 @@ def _protect(set_name: str, name: str, content: bytes, options: IndexOptions) ->
         logger.warning("%s/%s: only its digest is indexed: %s", set_name, name, error)
         blank: dict[str, Any] = {"codes": b"", "variants": b"", "num_flat": 0, "descriptor": b""}
         return ProtectedImage(
-            **known, **blank, pixels_sha256=None, aspect=1.0, box=(), thumbnail=bytes(1024)
+            **known,
+            **blank,
+            pixels_sha256=None,
+            aspect=1.0,
+            box=(),
+            thumbnail=bytes(PACKED_THUMBNAIL_BYTES),
         )
     codes, variants, num_flat = _codes(grey, options.profile)
     height, width = grey.shape
@@ -95,7 +100,7 @@ def _protect(set_name: str, name: str, content: bytes, options: IndexOptions) ->
         pixels_sha256=bytes.fromhex(inspection.pixels_sha256),
         aspect=width / height,
         box=(left / width, top / height, right / width, bottom / height),
-        thumbnail=thumbnail(luma_of(grey)).tobytes(),
+        thumbnail=pack_thumbnail(inspection.views[0].thumbnail),
         codes=codes,
         variants=variants,
         num_flat=num_flat,

@@ -8,10 +8,10 @@ pixels.npy          uint8 [P, 32], sorted: digests of the pixels of the P readab
 pixels_owner.npy    uint32 [P]: whose digest it is
 aspect.npy          float32 [E]: width by height
 box.npy             float32 [E, 4]: what lies inside the border, shares of the sides
-thumbnail.npy       uint8 [E, 32, 32]: luma
+thumbnail.npy       uint8 [E, 768]: luma at 32x32, the upper 6 bits of each pixel
 num_flat.npy        uint16 [E]: variants that are too flat for a code
 codes.npy           uint64 [N, 4]: perceptual codes, sorted by set, name and variant
-owner.npy           uint32 [N]: whose code it is
+code_ends.npy       uint32 [E]: where the codes of each image end
 variant.npy         uint8 [N]: which variant of the image, an index into `variants`
 descriptor.npy      float16 [E, D]: unit vectors of a learned descriptor; D is 0 without one
 table_*.npy         look-up tables over the codes (`tables`); none in a small index
@@ -41,7 +41,7 @@ INDEX_FORMAT = "uncurated-evaluation-index-2"
 MANIFEST, NAMES, CANARIES = "manifest.json", "names.arrow", "canaries.parquet"
 ARRAYS = (
     *("sha256", "sha256_owner", "pixels", "pixels_owner"),
-    *("aspect", "box", "thumbnail", "num_flat", "codes", "owner", "variant", "descriptor"),
+    *("aspect", "box", "thumbnail", "num_flat", "codes", "code_ends", "variant", "descriptor"),
 )
 TABLE_PREFIX = "table_"
 _HASHED_BLOCK_BYTES = 1 << 20
@@ -149,6 +149,13 @@ def map_arrays(folder: Path, manifest: IndexManifest) -> Arrays:
     }
     # Plain arrays of the same memory: slicing an np.memmap takes ten times as long.
     return {name: np.asarray(values) for name, values in mapped.items()}
+
+
+def lengths_of(ends: NDArray[Any]) -> NDArray[np.int64]:
+    """int64 [n]: how much each has, of n ends that follow one another."""
+    bounds = np.concatenate([np.zeros(1, np.int64), ends.astype(np.int64)])
+    lengths: NDArray[np.int64] = bounds[1:] - bounds[:-1]
+    return lengths
 
 
 def map_names(folder: Path) -> pa.Array:

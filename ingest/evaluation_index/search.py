@@ -21,14 +21,16 @@ from ingest.evaluation_index.layout import (
     TABLE_PREFIX,
     IndexManifest,
     check_files,
+    lengths_of,
     map_arrays,
     map_names,
     read_manifest,
 )
 from ingest.evaluation_index.tables import Tables
 from ingest.evaluation_index.variants import VARIANTS, place_of
-from ingest.fingerprint import THUMBNAIL_PX, View
-from schemas.evaluation import BORDERLINE, EvalIndexRecord, MatchRule, least_correlation
+from ingest.fingerprint import THUMBNAIL_PX, View, unpack_thumbnail
+from schemas.benchmarks.model import MatchRule
+from schemas.evaluation import BORDERLINE, EvalIndexRecord, least_correlation
 from schemas.manifest import decode, digest
 from schemas.options import MatchOptions
 from schemas.outcome import Outcome
@@ -138,6 +140,10 @@ class EvaluationIndex:
         """`set/name` of an evaluation image."""
         return str(self._names[owner].as_py())
 
+    def codes_of(self) -> NDArray[np.int64]:
+        """int64 [E]: how many perceptual codes each image has."""
+        return lengths_of(self.arrays["code_ends"])
+
     def cosine(self, name: str, vector: NDArray[np.float32]) -> float:
         """Cosine of a learned descriptor, a unit vector, and that of the image `set/name`."""
         owner = self._names.index(name).as_py()
@@ -146,13 +152,12 @@ class EvaluationIndex:
     def num_codes_of(self, name: str) -> int:
         """How many perceptual codes the image `set/name` has; 0 if there is no such image."""
         owner = self._names.index(name).as_py()
-        first, last = np.searchsorted(self.arrays["owner"], (owner, owner + 1))
-        return int(last - first) if owner >= 0 else 0
+        return int(self.codes_of()[owner]) if owner >= 0 else 0
 
     def thumbnail_of(self, name: str) -> bytes | None:
         """The thumbnail of the image `set/name`, 32 x 32 bytes; None if there is no such image."""
         owner = self._names.index(name).as_py()
-        return None if owner < 0 else bytes(self.arrays["thumbnail"][owner].tobytes())
+        return None if owner < 0 else unpack_thumbnail(self.arrays["thumbnail"][owner]).tobytes()
 
     def _match_digests(self, queries: Sequence[Query]) -> list[Match | None]:
         matches: list[Match | None] = [None] * len(queries)
@@ -201,7 +206,7 @@ class EvaluationIndex:
         first: Match | None = None
         seen: set[tuple[int, int]] = set()
         for distance, place, view in candidates:
-            owner = int(self.arrays["owner"][place])
+            owner = self._owner_of(place)
             # Of all variants of an image the nearest is the best start.
             if (owner, view) in seen:
                 continue
@@ -218,7 +223,7 @@ class EvaluationIndex:
     def _verify(
         self, view: View, view_name: str, place: int, distance: int, options: MatchOptions
     ) -> Match:
-        owner = int(self.arrays["owner"][place])
+        owner = self._owner_of(place)
         variant = VARIANTS[self.arrays["variant"][place]]
         name = self.name_of(owner)
         if not view.thumbnail:
@@ -243,7 +248,10 @@ class EvaluationIndex:
         box = tuple(self.arrays["box"][owner].astype(np.float64).tolist())
         start = place_of(variant, float(self.arrays["aspect"][owner]), box)
         query = np.frombuffer(view.thumbnail, np.uint8).reshape(THUMBNAIL_PX, THUMBNAIL_PX)
-        return aligned_correlation(query, self.arrays["thumbnail"][owner], start)
+        return aligned_correlation(query, unpack_thumbnail(self.arrays["thumbnail"][owner]), start)
+
+    def _owner_of(self, place: int) -> int:
+        return int(np.searchsorted(self.arrays["code_ends"], place, side="right"))
 
     def _rule_of(self, owner: int) -> MatchRule:
         number = int(np.searchsorted(self._set_ends, owner, side="right"))

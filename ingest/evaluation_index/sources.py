@@ -46,9 +46,9 @@ class EvalSet:
 
     def split(self, num_images: int) -> "list[EvalSet]":
         """This set in parts of about so many images; a tar or parquet file is one part."""
-        if not storage.is_folder(self.path):
+        if self.files is None and not storage.is_folder(self.path):
             return [self]
-        files = sorted(storage.list_files(self.path))
+        files = sorted(self.files or storage.list_files(self.path))
         starts = range(0, len(files), num_images)
         parts = [tuple(files[start : start + num_images]) for start in starts] or [()]
         return [replace(self, files=part) for part in parts]

@@ -80,13 +80,16 @@ class MatchRule(Entry):
     """How training images are compared with this benchmark's; absent values are the defaults."""
 
     perceptual: bool = Field(default=True, description="False: equal bytes alone are a copy")
-    max_distance: int | None = Field(default=None, ge=0, le=64, description="bits of the hash")
+    max_distance: int | None = Field(default=None, ge=0, le=80, description="bits of the hash")
     min_correlation: float | None = Field(default=None, ge=0, le=1)
     note: Sentence | None = Field(default=None, description="the reason")
 
     @model_validator(mode="after")
     def _reason_given(self) -> Self:
-        changed = ", ".join(sorted(self.model_fields_set - {"note"}))
+        fields = type(self).model_fields.items()
+        changed = ", ".join(
+            name for name, info in fields if name != "note" and getattr(self, name) != info.default
+        )
         _expect(not changed or self.note is not None, "note", f"the reason for {changed}", None)
         return self
 

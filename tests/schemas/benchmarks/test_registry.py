@@ -162,7 +162,7 @@ def test_a_wrong_file_is_told_by_file_and_field_with_both_sides(old, new, messag
             "listed_in: expected kind folder and {} in each pattern, got folder and x",
         ),
         ("[match]\nperceptual = false", "note: expected the reason for perceptual, got None"),
-        ("[match]\nmax_distance = 65", "tiny.toml: match.max_distance: Input should be less than"),
+        ("[match]\nmax_distance = 81", "tiny.toml: match.max_distance: Input should be less than"),
         ("[recipe.svm]\nepochs = 3", "tiny.toml: recipe: expected one of linear_probe, got svm"),
         ("[recipe.linear_probe]\nepoch = 3", "recipe.linear_probe.epoch: Extra inputs are not"),
     ],
