@@ -7,15 +7,16 @@ bounds of 4 bytes. There are less than N / 255 of these a table, so they add at 
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ingest.evaluation_index.instructions import compiled
 
 LINE_BYTES, LINE_BUCKETS = 64, 60
 HEAD_BYTES = LINE_BYTES - LINE_BUCKETS
 _MAX_BYTE = 255
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gather_bits(
     codes: NDArray[np.uint8], spread: NDArray[np.uint64], used: NDArray[np.int64]
 ) -> NDArray[np.uint64]:
@@ -29,7 +30,7 @@ def gather_bits(
     return gathered
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sort_places(
     gathered: NDArray[np.uint64],
     key_mask: np.uint64,
@@ -51,13 +52,13 @@ def sort_places(
         bounds[bucket] = at + np.uint32(1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _size(bounds: NDArray[np.uint32], first: int) -> int:
     """Codes in the line that begins with this bucket."""
     return int(bounds[first + LINE_BUCKETS]) - int(bounds[first])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_wide(bounds: NDArray[np.uint32]) -> int:
     """How many lines have more codes than a byte can count."""
     count = 0
@@ -66,7 +67,7 @@ def count_wide(bounds: NDArray[np.uint32]) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fill_lines(
     bounds: NDArray[np.uint32],
     lines: NDArray[np.uint8],

@@ -4,13 +4,7 @@ Import it where something is searched, not sooner: numba takes half a second to 
 seconds to compile on a machine's first search; later ones read its cache.
 """
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from ingest.evaluation_index.comparison import (
@@ -18,10 +12,10 @@ from ingest.evaluation_index.comparison import (
     PLACE_BITS,
     Int64s,
     Words,
-    add_near,
     keep_nearest,
 )
 from ingest.evaluation_index.directory import HEAD_BYTES, LINE_BUCKETS, LINE_BYTES
+from ingest.evaluation_index.instructions import compiled, count_ones, prefetch
 from ingest.evaluation_index.probes import NUM_SURE, NUM_TABLES, NUM_UNCERTAIN, TAG_BITS
 
 _ID_BYTES, _CODE_BYTES = 4, 32
@@ -56,22 +50,7 @@ Query = tuple[Int64s, Int64s, Int64s]
 Probes = tuple[Int64s, Int64s, Int64s]
 
 
-@intrinsic
-def _prefetch(typing_context: Any, address: Any) -> Any:
-    """Start to load the cache line at an address that is needed some hundred loads later."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
-        word = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [pointer, word(0), word(3), word(1)])
-        return context.get_dummy_value()
-
-    return types.void(types.intp), emit
-
-
-@njit(cache=True, nogil=True)
+@compiled
 def _make_keys(query: NDArray[np.uint8], order: Int64s, tables: Tables, asked: Query) -> None:
     """Keys, tags and uncertain bits of a query; order: used bits, least certain first."""
     bits, slots = tables[6], tables[7]
@@ -94,7 +73,7 @@ def _make_keys(query: NDArray[np.uint8], order: Int64s, tables: Tables, asked: Q
                     break
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _list_probes(
     asked: Query, key_bits: int, flips: Int64s, masks: Int64s, tag_flips: int, probes: Probes
 ) -> None:
@@ -118,7 +97,7 @@ def _list_probes(
             count += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _locate(tables: Tables, num_sure: int, most: int, probes: Probes, bounds: Int64s) -> None:
     """Begin and end [2, P] of all buckets; those of soft probes are empty if they have more."""
     codes, lines, starts, wide, tags = tables[:5]
@@ -128,7 +107,7 @@ def _locate(tables: Tables, num_sure: int, most: int, probes: Probes, bounds: In
     line_base, tag_base = lines.ctypes.data, tags.ctypes.data
     for at in range(len(key_of)):
         line = table_of[at] * num_lines + key_of[at] // LINE_BUCKETS
-        _prefetch(line_base + line * LINE_BYTES)
+        prefetch(line_base + line * LINE_BYTES)
     for at in range(len(key_of)):
         line = table_of[at] * num_lines + key_of[at] // LINE_BUCKETS
         slot, start = key_of[at] % LINE_BUCKETS, np.int64(starts[line, 0])
@@ -141,10 +120,10 @@ def _locate(tables: Tables, num_sure: int, most: int, probes: Probes, bounds: In
             end = begin
         begins[at] = table_of[at] * num_codes + begin
         ends[at] = table_of[at] * num_codes + end
-        _prefetch(tag_base + begins[at])
+        prefetch(tag_base + begins[at])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _compare(
     query: Words, tables: Tables, entries: Int64s, distance: int, found: Int64s, count: int
 ) -> int:
@@ -152,16 +131,21 @@ def _compare(
     codes, ids = tables[0], tables[5]
     id_base, code_base = ids.ctypes.data, codes.ctypes.data
     for entry in entries:
-        _prefetch(id_base + entry * _ID_BYTES)
+        prefetch(id_base + entry * _ID_BYTES)
     for at in range(len(entries)):
         entries[at] = ids[entries[at]]
-        _prefetch(code_base + entries[at] * _CODE_BYTES)
+        prefetch(code_base + entries[at] * _CODE_BYTES)
+    first, second, third, fourth = query
     for place in entries:
-        count = add_near(query, codes, place, distance, found, count)
+        near = count_ones(first ^ codes[place, 0]) + count_ones(second ^ codes[place, 1])
+        near += count_ones(third ^ codes[place, 2]) + count_ones(fourth ^ codes[place, 3])
+        if near <= distance:
+            found[count] = near << PLACE_BITS | place
+            count += 1
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _find(
     query: Words,
     tables: Tables,
@@ -203,7 +187,7 @@ def _find(
     return keep_nearest(found, count, num_hits), compared + num_pending
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def search(
     queries: Words, orders: Int64s, tables: Tables, limits: Limits, hits: Int64s, counts: Int64s
 ) -> int:

@@ -34,27 +34,24 @@ def table_bits(key_bits: int) -> NDArray[np.int64]:
     if not 1 <= key_bits <= MAX_KEY_BITS:
         raise ValueError(f"expected keys of 1 to {MAX_KEY_BITS} bits, got {key_bits}")
     vertical, horizontal = np.divmod(np.arange(HASH_BITS), _SIDE)
-    # The first one is the mean of the picture, which is 1 in nearly all codes.
-    by_frequency = np.lexsort((vertical + horizontal, vertical**2 + horizontal**2))[1:]
+    by_frequency = np.lexsort((vertical + horizontal, vertical**2 + horizontal**2))
     num_bits = key_bits + TAG_BITS
-    pool = by_frequency[: NUM_SURE * num_bits]
-    by_direction = pool[np.argsort(np.arctan2(vertical, horizontal)[pool], kind="stable")]
-    tables = [
-        window
-        for first in range(_HALVES)
-        for window in _windows(by_direction[first::_HALVES], num_bits)
-    ]
-    place = np.argsort(by_frequency, kind="stable")
-    ranks = np.full(HASH_BITS, HASH_BITS)
-    ranks[by_frequency] = np.arange(len(place))
-    return np.array([sorted(bits, key=ranks.__getitem__) for bits in tables])
+    # The first one is the mean of the picture, which is 1 in nearly all codes.
+    pool = by_frequency[1 : 1 + NUM_SURE * num_bits]
+    # A quotient, not an angle: it is the same on all processors.
+    direction = vertical[pool] / (vertical + horizontal)[pool]
+    by_direction = pool[np.argsort(direction, kind="stable")]
+    halves = [_windows(by_direction[first::_HALVES], num_bits) for first in range(_HALVES)]
+    ranks = np.argsort(by_frequency)[np.concatenate(halves)]
+    bits: NDArray[np.int64] = by_frequency[np.sort(ranks, axis=1)]
+    return bits
 
 
-def _windows(ring: NDArray[np.int64], width: int) -> list[NDArray[np.int64]]:
-    """Windows of `width` that each begin in the middle of the one before; the last wraps around."""
+def _windows(ring: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """Windows [., width] that each begin in the middle of the one before; the last wraps around."""
     count = NUM_TABLES // _HALVES
     starts = np.arange(count) * len(ring) // count
-    return [ring[(start + np.arange(width)) % len(ring)] for start in starts]
+    return ring[(starts[:, None] + np.arange(width)) % len(ring)]
 
 
 @cache

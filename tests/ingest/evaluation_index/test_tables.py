@@ -216,3 +216,12 @@ def test_tables_of_other_codes_are_refused():
 def test_importing_the_tables_does_not_import_numba():
     code = "import sys, ingest.evaluation_index.tables; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_functions_are_compiled_where_nothing_can_be_cached():
+    from ingest.evaluation_index.instructions import compiled
+
+    scope = {}
+    # A function without a file has no place in numba's cache either.
+    exec("def double(number):\n    return 2 * number", scope)
+    assert compiled(scope["double"])(21) == 42
