@@ -195,7 +195,10 @@ def strangers_table(half: Half, uri: str, protected: set[str]) -> str:
     named: list[str] = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         counts: dict[str, Counter[str]] = defaultdict(Counter)
+        others: Half = "published" if half == "tuning" else "tuning"
         strangers = [one for one in originals(half, STRANGERS) if one.name not in protected]
+        # Photographs of the other packages: those of one package show the same places.
+        strangers += originals(others, {"photo": 400})
         for one, found in zip(
             strangers,
             pool.map(partial(_try_stranger, uri=uri), strangers, chunksize=32),
