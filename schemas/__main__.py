@@ -7,15 +7,19 @@ from schemas import outcome
 from schemas.arrow import Record
 from schemas.benchmarks import document, load_benchmarks
 from schemas.candidate import Candidate
+from schemas.certificate import CanaryResult
+from schemas.evaluation import Canary
 from schemas.ledger import LedgerRow
 from schemas.manifest import Commit
 from schemas.options import (
     BuildOptions,
+    DecontaminateOptions,
     IndexOptions,
     Options,
     PlanOptions,
     is_marked,
 )
+from schemas.tombstone import Tombstone
 
 _FOLDER = Path(__file__).parent
 _HEAD = """# The data model
@@ -39,12 +43,15 @@ def documentation() -> str:
         "Candidate: a row of `plan/*.parquet`": Candidate,
         "LedgerRow: a row of `ledger/*.parquet`": LedgerRow,
         "Commit: `commits/*.json`, and a row of `manifest.parquet`": Commit,
+        "CanaryResult: a row of `canaries/*.parquet`": CanaryResult,
+        "Tombstone: a row of `tombstones/*.parquet`": Tombstone,
+        "Canary: a row of `canaries.parquet` of an evaluation index": Canary,
     }
     for title, record in records.items():
         parts += [f"## {title}\n", record.markdown() + "\n"]
     parts.append("## Options\n")
     parts.append("Those marked * may change between the runs of one dataset.\n")
-    for model in (PlanOptions, BuildOptions, IndexOptions):
+    for model in (PlanOptions, BuildOptions, IndexOptions, DecontaminateOptions):
         parts += _option_tables(model)
     return "\n".join(parts)
 
