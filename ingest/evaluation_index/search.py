@@ -18,7 +18,6 @@ from ingest.evaluation_index.layout import (
     CANARIES,
     MANIFEST,
     TABLE_PREFIX,
-    IndexManifest,
     check_files,
     map_arrays,
     map_names,
@@ -29,7 +28,7 @@ from ingest.evaluation_index.variants import VARIANTS, place_of
 from ingest.evaluation_index.verify import aligned_correlation
 from ingest.fingerprint import THUMBNAIL_PX, View
 from schemas.evaluation import MatchRule, least_correlation
-from schemas.manifest import EvalIndexRecord, decode, digest
+from schemas.manifest import EvalIndexRecord, digest
 from schemas.options import MatchOptions
 from schemas.outcome import Outcome
 
@@ -235,10 +234,9 @@ def is_copy(distance: int, correlation: float, rule: MatchRule, options: MatchOp
 
 
 def copy_index(uri: str, folder: Path) -> None:
-    """Copy the files of an index from any fsspec URI; raises SetupError if it is not there."""
+    """Copy the files of an index from any fsspec URI; raises SetupError if none is there."""
     _copy(storage.join(uri, MANIFEST), folder / MANIFEST)
-    manifest = decode(IndexManifest, (folder / MANIFEST).read_bytes())
-    for name in manifest.files:
+    for name in read_manifest(folder).files:
         _copy(storage.join(uri, name), folder / name)
 
 

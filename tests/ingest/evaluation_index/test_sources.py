@@ -166,7 +166,7 @@ def test_a_part_without_images_is_no_error_but_a_whole_folder_without_is(many, t
     (tmp_path / "a.txt").write_text("a")
     (part,) = EvalSet("set", str(tmp_path)).split(5)
     assert list(read_images(part)) == []
-    with pytest.raises(SetupError, match="expected images, got none in .* but 1 other files"):
+    with pytest.raises(SetupError, match=r"expected images, got none in .* but 1 other files"):
         images_of(tmp_path)
 
 
