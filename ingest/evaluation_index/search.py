@@ -19,7 +19,6 @@ from ingest.evaluation_index.layout import (
     CANARIES,
     MANIFEST,
     TABLE_PREFIX,
-    IndexManifest,
     check_files,
     lengths_of,
     map_arrays,
@@ -31,7 +30,7 @@ from ingest.evaluation_index.variants import VARIANTS, place_of
 from ingest.fingerprint import THUMBNAIL_PX, View, unpack_thumbnail
 from schemas.benchmarks.model import MatchRule
 from schemas.evaluation import BORDERLINE, EvalIndexRecord, least_correlation
-from schemas.manifest import decode, digest
+from schemas.manifest import digest
 from schemas.options import MatchOptions
 from schemas.outcome import Outcome
 
@@ -280,10 +279,9 @@ def describe_match(match: Match) -> str:
 
 
 def copy_index(uri: str, folder: Path) -> None:
-    """Copy the files of an index from any fsspec URI; raises SetupError if it is not there."""
+    """Copy the files of an index from any fsspec URI; raises SetupError if none is there."""
     _copy(storage.join(uri, MANIFEST), folder / MANIFEST)
-    manifest = decode(IndexManifest, (folder / MANIFEST).read_bytes())
-    for name in manifest.files:
+    for name in read_manifest(folder).files:
         _copy(storage.join(uri, name), folder / name)
 
 

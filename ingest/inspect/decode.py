@@ -98,7 +98,9 @@ def small_picture(content: bytes, side_px: int, max_pixels: int) -> NDArray[np.u
             image.draft("RGB", (side_px, side_px))
             small = over_white(image)
             small.thumbnail((side_px, side_px))
-            return upright(np.asarray(small), orientation)
+            # Pillow turns TIFF by itself.
+            turned = image.format == "TIFF"
+            return upright(np.asarray(small), None if turned else orientation)
         except MemoryError:
             raise
         except Exception as error:

@@ -20,7 +20,7 @@ _ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 
 # A border is searched on a picture this small, and is a colour up to JPEG's noise.
 _SEARCH_PX, _TOLERANCE, _UNIFORM_SHARE = 256, 6, 0.985
-_SEARCH_ROUNDS, _SEARCH_LINES, _MIN_LINES, _MIN_AREA, _MAX_AREA = 2, 16, 8, 0.05, 0.96
+_SEARCH_ROUNDS, _SEARCH_LINES, _MIN_LINES, _MIN_AREA, _MAX_AREA = 3, 16, 8, 0.05, 0.96
 
 Box = tuple[int, int, int, int]
 
@@ -35,7 +35,8 @@ def grey_picture(
     grey = _decode_jpeg(content, image, notes) if image.format in ("JPEG", "MPO") else None
     if grey is None:
         grey = np.asarray(_to_grey(_decode_fast(content, image, notes) or image))
-    return upright(grey, orientation)
+    # Pillow turns TIFF by itself.
+    return grey if image.format == "TIFF" else upright(grey, orientation)
 
 
 def pixel_digest(grey: Luma) -> str:
@@ -71,7 +72,7 @@ def content_box(grey: Luma) -> Box | None:
     height, width = pixels.shape
     left, top, right, bottom = 0, 0, width, height
     area = 1.0
-    # Further rounds find what bars of another colour hid.
+    # Further rounds find what bars of another colour hid, and what a line that mixes both did.
     for _ in range(_SEARCH_ROUNDS):
         before = area
         top += _border_lines(pixels[top:bottom, left:right])

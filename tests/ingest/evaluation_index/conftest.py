@@ -1,16 +1,18 @@
 import io
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
 import pytest
 import skimage
 import sklearn
 from PIL import Image
 
-from ingest.evaluation_index.build import build_index
-from ingest.evaluation_index.search import EvaluationIndex
+from ingest.evaluation_index.build import IndexContent, output_folder, publish_index
+from ingest.evaluation_index.fingerprints import Fingerprints, fingerprint_set
+from ingest.evaluation_index.search import EvaluationIndex, Query
+from ingest.evaluation_index.sources import parse_eval_set
 from ingest.inspect.decode import inspect_image
-from schemas.options import IndexOptions
+from schemas.options import IndexOptions, MatchOptions
 
 MAX_PIXELS = 10**9
 SKIMAGE = Path(skimage.__file__).parent / "data"
@@ -28,7 +30,7 @@ REAL = {
 
 
 class Workbench:
-    """What the tests do with images and indexes."""
+    """What the tests do with images and indexes; sets have no canaries unless a test asks."""
 
     real = REAL
 
@@ -43,17 +45,65 @@ class Workbench:
         return Image.open(REAL[name]).convert("RGB")
 
     @staticmethod
+    def folder(path, **images):
+        """A new folder of these PNG images, or bytes as they are."""
+        path.mkdir(parents=True)
+        for name, image in images.items():
+            content = image if isinstance(image, bytes) else Workbench.encode(image)
+            (path / name).write_bytes(content)
+        return path
+
+    @staticmethod
+    def options(*eval_sets, **options):
+        return IndexOptions(eval_set=eval_sets, output="unused", **{"canaries": 0, **options})
+
+    @staticmethod
+    def fingerprints(*eval_sets, **options):
+        """What an index keeps of these NAME=PATH sets."""
+        chosen = Workbench.options(*eval_sets, **options)
+        sets = [parse_eval_set(text) for text in eval_sets]
+        parts = [part for one in sets for part in one.split(chosen.unit_images)]
+        return Fingerprints.joined(fingerprint_set(part, chosen) for part in parts)
+
+    @staticmethod
+    def content(*eval_sets, rules=None, **options):
+        """What an index of these NAME=PATH sets will be."""
+        chosen = Workbench.options(*eval_sets, **options)
+        return IndexContent(
+            Workbench.fingerprints(*eval_sets, **options),
+            num_canaries=chosen.canaries,
+            profiles=[chosen.profile],
+            rules=rules or {},
+        )
+
+    @staticmethod
     def build(output, *eval_sets, **options):
         """A new index of these NAME=PATH sets, opened."""
-        build_index(IndexOptions(eval_set=eval_sets, output=str(output)), **options)
+        folder = output_folder(str(output))
+        publish_index(Workbench.content(*eval_sets, **options), folder)
         return EvaluationIndex.open(str(output))
 
     @staticmethod
-    def look_up(index, content, radius=31):
+    def opened(content):
+        """The index of a content, whose files are gone already."""
+        with TemporaryDirectory() as folder:
+            content.write(Path(folder))
+            return EvaluationIndex(Path(folder))
+
+    @staticmethod
+    def query(content):
         found = inspect_image(content, MAX_PIXELS)
-        code = np.frombuffer(bytes.fromhex(found.phash), np.uint8)[None]
-        texture = np.array([found.texture], np.uint16)
-        return index.match([found.sha256], code, texture, radius)[0]
+        digests = bytes.fromhex(found.sha256), bytes.fromhex(found.pixels_sha256)
+        return Query(*digests, found.views)
+
+    @staticmethod
+    def look_up(index, content, **options):
+        return index.match([Workbench.query(content)], MatchOptions(**options))[0]
+
+    @staticmethod
+    def files_of(folder):
+        """Name and bytes of each file of an index."""
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.fixture(scope="session")

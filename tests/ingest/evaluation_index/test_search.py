@@ -1,69 +1,120 @@
-import shutil
-from pathlib import Path
-from tempfile import TemporaryDirectory
+"""Look-ups in indexes of made-up codes, compared with the plain definition."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.errors import SetupError
-from ingest.evaluation_index import search
-from ingest.evaluation_index.layout import FILES, MANIFEST, write_index
-from ingest.evaluation_index.search import EvaluationIndex, Match
-from ingest.evaluation_index.variants import VARIANTS
+from ingest.evaluation_index.build import IndexContent
+from ingest.evaluation_index.fingerprints import Fingerprints
+from ingest.evaluation_index.search import (
+    FARTHEST_REPORTED,
+    MIN_QUERY_TEXTURE,
+    Match,
+    Query,
+    is_copy,
+)
+from ingest.evaluation_index.variants import VARIANTS, place_of
+from ingest.evaluation_index.verify import aligned_correlation
+from ingest.fingerprint import View
+from schemas.evaluation import Canary, MatchRule, ProtectedImage, least_correlation
+from schemas.options import MatchOptions
 from schemas.outcome import Outcome
+from tests.ingest.evaluation_index.conftest import Workbench
 
-NO_DIGEST = "00" * 32
-
-
-def index_of(codes, digests=(), variants_each=2):
-    """An index of these codes, `variants_each` for each owner, made without any picture."""
-    digests = sorted(digests)
-    place = np.arange(len(codes), dtype=np.uint32)
-    num_owners = max(len(digests), len(codes))
-    arrays = {
-        "sha256": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
-        "sha256_owner": np.arange(len(digests), dtype=np.uint32),
-        "codes": np.asfortranarray(np.frombuffer(b"".join(codes), np.uint64).reshape(-1, 4)),
-        "owner": place // variants_each,
-        "variant": (place % variants_each).astype(np.uint8),
-        "texture": np.full(len(codes), 256, np.uint16),
-    }
-    facts = {"variants": VARIANTS, "sets": {}, "versions": {}}
-    with TemporaryDirectory() as folder:
-        write_index(Path(folder), arrays, [f"s/{one}" for one in range(num_owners)], facts)
-        return EvaluationIndex.open(folder)
+NEAR, EXACT = Outcome.DUPLICATE_NEAR, Outcome.DUPLICATE_EXACT
+NOWHERE = b"\xff" * 32
+THUMBNAILS = [np.random.default_rng(seed).bytes(1024) for seed in range(4)]
+codes_32 = st.binary(min_size=32, max_size=32)
 
 
-def match_codes(index, queries, radius=31, texture=256):
-    codes = np.frombuffer(b"".join(queries), np.uint8).reshape(-1, 32)
-    textures = np.full(len(queries), texture, np.uint16)
-    return index.match([NO_DIGEST] * len(queries), codes, textures, radius)
+def image(number, codes=(), sha256=None, pixels=None, thumbnail=0, set_name="s"):
+    """A made-up evaluation image `set_name/number` with these codes, one for each variant."""
+    return ProtectedImage(
+        set=set_name,
+        name=f"{number:03d}",
+        sha256=sha256 or number.to_bytes(32),
+        pixels_sha256=pixels or number.to_bytes(32),
+        aspect=1.0,
+        box=(0.0, 0.0, 1.0, 1.0),
+        thumbnail=THUMBNAILS[thumbnail],
+        codes=b"".join(codes),
+        variants=bytes(range(len(codes))),
+        num_flat=0,
+    )
 
 
-def plain_match(codes, query, radius):
-    """The definition, one code after the other."""
-    best = None
-    for place, code in enumerate(codes):
-        distance = (int.from_bytes(code) ^ int.from_bytes(query)).bit_count()
-        if distance <= 64 and (best is None or distance < best[0]):
-            best = distance, place
-    if best is None:
-        return None
-    outcome = Outcome.DUPLICATE_NEAR if best[0] <= radius else None
-    return Match(f"s/{best[1] // 2}", VARIANTS[best[1] % 2], best[0], outcome)
+def index_of(images, **rules):
+    tables = ProtectedImage.to_table(list(images)), Canary.to_table([])
+    content = IndexContent(Fingerprints(*tables), num_canaries=0, profiles=["small"], rules=rules)
+    return Workbench.opened(content)
+
+
+def of_codes(codes, each=2):
+    """An index of these codes, so many for each image, whose thumbnails differ."""
+    starts = range(0, len(codes), each)
+    return index_of(
+        image(number, codes[start : start + each], thumbnail=number % 4)
+        for number, start in enumerate(starts)
+    )
+
+
+def view(code, thumbnail=0, texture=256, certainty=bytes([9] * 256)):
+    return View(code, texture, certainty, b"" if thumbnail is None else THUMBNAILS[thumbnail])
+
+
+def query(*codes, sha256=NOWHERE, pixels=NOWHERE, **of_view):
+    return Query(sha256, pixels, tuple(view(code, **of_view) for code in codes))
+
+
+def look_up(index, *queries, **options):
+    return index.match(queries, MatchOptions(**options))
 
 
 def flipped(code, num_bits, seed):
-    """The code with this many bits changed, at random places or all in one word."""
-    chosen = np.random.default_rng(seed).permutation(256 if seed % 2 else 64)[:num_bits]
+    """The code with this many bits changed, at random places or all in one half."""
+    chosen = np.random.default_rng(seed).permutation(256 if seed % 2 else 128)[:num_bits]
     bits = np.unpackbits(np.frombuffer(code, np.uint8))
     bits[chosen] ^= 1
     return np.packbits(bits).tobytes()
 
 
-codes_32 = st.binary(min_size=32, max_size=32)
+def distance(one, other):
+    return (int.from_bytes(one) ^ int.from_bytes(other)).bit_count()
+
+
+def correlation(thumbnail, owner, variant):
+    one, other = (
+        np.frombuffer(THUMBNAILS[number], np.uint8).reshape(32, 32)
+        for number in (thumbnail, owner % 4)
+    )
+    return aligned_correlation(one, other, place_of(variant, 1.0))
+
+
+def plain_match(codes, asked, thumbnail, options):
+    """The definition of a match in `of_codes(codes)`, one code after the other."""
+    near = sorted(
+        (distance(code, one), place, number)
+        for place, code in enumerate(codes)
+        for number, one in enumerate(asked)
+        if distance(code, one) <= FARTHEST_REPORTED
+    )
+    first, seen = None, set()
+    for bits, place, number in near:
+        owner, variant = place // 2, VARIANTS[place % 2]
+        if (owner, number) in seen or len(seen) == 8:
+            continue
+        seen.add((owner, number))
+        found = correlation(thumbnail, owner, variant)
+        copy = is_copy(bits, found, MatchRule(), options)
+        name, looked = f"s/{owner:03d}", ("plain", "trimmed")[number]
+        match = Match(name, variant, looked, bits, found, NEAR if copy else None, place)
+        first = first or match
+        if copy:
+            return match
+    return first
 
 
 @settings(deadline=None, max_examples=60)
@@ -71,58 +122,166 @@ codes_32 = st.binary(min_size=32, max_size=32)
     codes=st.lists(codes_32, min_size=1, max_size=30),
     edits=st.lists(
         st.tuples(
-            st.integers(0, 29), st.sampled_from([0, 1, 30, 31, 32, 63, 64]), st.integers(0, 9)
+            st.integers(0, 29), st.sampled_from([0, 1, 30, 48, 49, 79, 80, 81]), st.integers(0, 9)
         ),
         max_size=20,
     ),
     strangers=st.lists(codes_32, max_size=5),
-    radius=st.sampled_from([0, 1, 31, 32, 64]),
+    radius=st.sampled_from([0, 1, 48, 80]),
+    thumbnail=st.integers(0, 3),
+    trimmed=st.booleans(),
 )
-def test_search_equals_the_plain_definition_at_the_edges_too(codes, edits, strangers, radius):
-    queries = [flipped(codes[place % len(codes)], bits, seed) for place, bits, seed in edits]
-    queries += [flipped(codes[0], 65, 1), *strangers]
-    expected = [plain_match(codes, query, radius) for query in queries]
-    assert match_codes(index_of(codes), queries, radius) == expected
+def test_a_match_is_that_of_the_plain_definition(
+    codes, edits, strangers, radius, thumbnail, trimmed
+):
+    asked = [(flipped(codes[place % len(codes)], bits, seed),) for place, bits, seed in edits]
+    asked += [(one,) for one in strangers]
+    if trimmed:
+        asked += [(one, other) for (one,), (other,) in zip(asked, asked[1:], strict=False)]
+    options = MatchOptions(match_radius=radius)
+    expected = [plain_match(codes, one, thumbnail, options) for one in asked]
+    queries = [query(*one, thumbnail=thumbnail) for one in asked]
+    assert of_codes(codes).match(queries, options) == expected
 
 
-def test_search_in_several_blocks_equals_the_plain_definition(monkeypatch):
-    monkeypatch.setattr(search, "_BLOCK_CODES", 7)
-    monkeypatch.setattr(search, "_BLOCK_PAIRS", 22)
-    codes = [np.random.default_rng(seed).bytes(32) for seed in range(50)]
-    # Twins in other blocks: the first of equals must win.
-    codes += codes[:20]
-    queries = [flipped(codes[seed], seed % 70, seed) for seed in range(len(codes))]
-    expected = [plain_match(codes, query, 31) for query in queries]
-    assert match_codes(index_of(codes), queries) == expected
-
-
-def test_distance_0_to_64_is_reported_and_only_the_radius_makes_a_copy():
+def test_distances_to_80_are_reported_and_only_the_radius_makes_a_copy():
     code = bytes(32)
-    index = index_of([code])
-    for seed in (1, 3):
-        found = [match_codes(index, [flipped(code, bits, seed)])[0] for bits in (0, 31, 32, 64, 65)]
-        assert [one and one.outcome for one in found] == [
-            Outcome.DUPLICATE_NEAR,
-            Outcome.DUPLICATE_NEAR,
-            None,
-            None,
-            None,
-        ]
-        assert [one and one.distance for one in found] == [0, 31, 32, 64, None]
+    index = index_of([image(0, [code])])
+    asked = [query(flipped(code, bits, 1)) for bits in (0, 31, 32, 80, 81)]
+    found = look_up(index, *asked, match_radius=31)
+    assert [one and one.outcome for one in found] == [NEAR, NEAR, None, None, None]
+    assert [one and one.distance for one in found] == [0, 31, 32, 80, None]
 
 
-def test_ties_go_to_the_first_owner_then_the_first_variant():
-    code = bytes(range(32))
-    (found,) = match_codes(index_of([bytes(32), code, code, code]), [code])
-    assert (found.name, found.variant) == ("s/0", VARIANTS[1])
-    (found,) = match_codes(index_of([bytes(32), bytes(32), code, code]), [code])
-    assert (found.name, found.variant) == ("s/1", VARIANTS[0])
+def test_a_copy_needs_more_correlation_the_further_it_is():
+    assert [least_correlation(bits, 0.35) for bits in (0, 48)] == [0.35, 0.35]
+    assert least_correlation(80, 0.35) == pytest.approx(0.6)
+    rule, options = MatchRule(), MatchOptions(min_correlation=0.35)
+    assert is_copy(48, 0.35, rule, options)
+    assert not is_copy(48, 0.349, rule, options)
+    assert not is_copy(80, 0.59, rule, options)
+    assert is_copy(80, 0.61, rule, options)
 
 
-def test_a_query_without_texture_is_looked_up_by_its_digest_alone():
-    index = index_of([bytes(32)])
-    assert match_codes(index, [bytes(32)], texture=95) == [None]
-    assert match_codes(index, [bytes(32)], texture=96)[0].distance == 0
+@given(st.integers(0, 80), st.floats(0, 1))
+def test_least_correlation_never_falls_with_distance(bits, base):
+    assert base <= least_correlation(bits, base) <= least_correlation(bits + 1, base)
+
+
+def test_another_thumbnail_is_no_copy_but_is_reported():
+    (found,) = look_up(index_of([image(0, [bytes(32)], thumbnail=1)]), query(bytes(32)))
+    assert (found.name, found.distance, found.outcome) == ("s/000", 0, None)
+    assert found.correlation < 0.3
+
+
+@pytest.mark.parametrize(("least", "outcome"), [(0.0, NEAR), (1.0, None)])
+def test_min_correlation_decides(least, outcome):
+    index = index_of([image(0, [bytes(32)], thumbnail=1)])
+    # Two of noise correlate a little, either way.
+    asked = next(
+        one
+        for one in (query(bytes(32), thumbnail=number) for number in (0, 2, 3))
+        if look_up(index, one)[0].correlation > 0
+    )
+    assert look_up(index, asked, min_correlation=least)[0].outcome is outcome
+
+
+def test_the_nearest_that_agrees_wins_over_a_nearer_that_does_not():
+    code = bytes(32)
+    index = index_of(
+        [image(0, [code], thumbnail=1), image(1, [flipped(code, 5, 1)]), image(2, [code])]
+    )
+    (found,) = look_up(index, query(code))
+    assert (found.name, found.distance, found.outcome) == ("s/002", 0, NEAR)
+    (found,) = look_up(index, query(flipped(code, 5, 1)))
+    assert (found.name, found.distance, found.outcome) == ("s/001", 0, NEAR)
+    (found,) = look_up(index, query(code, thumbnail=3))
+    assert (found.name, found.outcome) == ("s/000", None)
+
+
+def test_ties_go_to_the_first_set_and_name_then_the_first_variant():
+    code, other = bytes(range(32)), b"\x0f" * 32
+    # No thumbnail agrees, so that the first candidate is told.
+    asked = query(code, thumbnail=3)
+    (found,) = look_up(index_of([image(0, [other, code]), image(1, [code, code])]), asked)
+    assert (found.name, found.variant) == ("s/000", VARIANTS[1])
+    (found,) = look_up(index_of([image(0, [other]), image(1, [code, code])]), asked)
+    assert (found.name, found.variant) == ("s/001", VARIANTS[0])
+    both = [image(0, [code], set_name="b"), image(9, [code], set_name="a")]
+    assert look_up(index_of(both), query(code))[0].name == "a/009"
+
+
+def test_the_trimmed_view_is_told():
+    index = index_of([image(0, [bytes(32)])])
+    (found,) = look_up(index, query(flipped(bytes(32), 70, 1), bytes(32)))
+    assert (found.view, found.distance, found.outcome) == ("trimmed", 0, NEAR)
+    (found,) = look_up(index, query(bytes(32), bytes(32)))
+    assert found.view == "plain"
+
+
+def test_a_flat_view_is_not_looked_up():
+    index = index_of([image(0, [bytes(32)])])
+    assert look_up(index, query(bytes(32), texture=MIN_QUERY_TEXTURE - 1)) == [None]
+    assert look_up(index, query(bytes(32), texture=MIN_QUERY_TEXTURE))[0].distance == 0
+    asked = query(bytes(32), bytes(32))
+    flat = replace(asked, views=(replace(asked.views[0], texture=0), asked.views[1]))
+    assert look_up(index, flat)[0].view == "trimmed"
+
+
+def test_views_out_of_a_ledger_are_candidates_but_no_copies():
+    index = index_of([image(0, [bytes(32)])])
+    (found,) = look_up(index, query(bytes(32), thumbnail=None, certainty=b""))
+    assert (found.name, found.variant, found.view) == ("s/000", "identity", "plain")
+    assert (found.distance, found.correlation, found.outcome) == (0, None, None)
+
+
+def test_queries_with_and_without_certainty_can_be_mixed():
+    index = index_of([image(0, [bytes(32)])])
+    bare = query(bytes(32), thumbnail=None, certainty=b"")
+    found = look_up(index, bare, query(bytes(32)), bare)
+    assert [one.outcome for one in found] == [None, NEAR, None]
+
+
+def test_of_many_alike_only_the_nearest_eight_are_verified():
+    code = bytes(32)
+    lookalikes = [image(number, [flipped(code, number, 1)], thumbnail=1) for number in range(12)]
+    for place, outcome in ((7, NEAR), (8, None)):
+        images = [*lookalikes]
+        images[place] = image(place, [flipped(code, place, 1)], thumbnail=0)
+        assert look_up(index_of(images), query(code))[0].outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("rule", "outcomes"),
+    [
+        (MatchRule(), [NEAR, NEAR, None]),
+        (MatchRule(perceptual=False), [None, None, None]),
+        (MatchRule(max_distance=9), [NEAR, None, None]),
+        (MatchRule(min_correlation=0.0), [NEAR, NEAR, None]),
+        (MatchRule(min_correlation=1.0), [None, None, None]),
+    ],
+)
+def test_the_rule_of_a_set_decides_for_it_alone(rule, outcomes):
+    code, other = bytes(32), b"\x0f" * 32
+    index = index_of(
+        [image(0, [code], set_name="ruled"), image(0, [other], set_name="a", thumbnail=0)],
+        ruled=rule,
+    )
+    asked = [query(flipped(code, bits, 1)) for bits in (0, 10, 81)]
+    found = look_up(index, *asked, query(other))
+    assert [one and one.outcome for one in found] == [*outcomes, NEAR]
+
+
+def test_a_rule_may_be_wider_than_the_options():
+    index = index_of([image(0, [bytes(32)])], s=MatchRule(max_distance=40))
+    (found,) = look_up(index, query(flipped(bytes(32), 40, 1)), match_radius=3)
+    assert found.outcome is NEAR
+
+
+def test_exact_copies_are_found_whatever_the_rule_or_options_say():
+    index = index_of([image(1, sha256=b"a" * 32)], s=MatchRule(perceptual=False))
+    (found,) = look_up(index, query(sha256=b"a" * 32), match_radius=0, min_correlation=1)
+    assert found == Match("s/001", "bytes", "plain", 0, 1.0, EXACT)
 
 
 # Zero bytes at either end: numpy strips them from S items when it hands them out.
@@ -132,82 +291,72 @@ awkward = st.builds(
     st.binary(max_size=3),
     st.integers(0, 31),
 )
+digest_sets = st.lists(codes_32 | awkward, min_size=1, max_size=40, unique=True)
 
 
 @settings(deadline=None, max_examples=60)
-@given(
-    present=st.sets(codes_32 | awkward, min_size=1, max_size=40),
-    asked=st.lists(codes_32 | awkward, max_size=20),
-)
+@given(present=digest_sets, asked=st.lists(codes_32 | awkward, max_size=20))
 def test_a_digest_is_found_if_and_only_if_it_is_there(present, asked):
-    index, ordered = index_of([], present), sorted(present)
-    asked = [*asked, *ordered]
-    nothing = np.zeros((len(asked), 32), np.uint8), np.zeros(len(asked), np.uint16)
-    found = index.match([one.hex() for one in asked], *nothing, 31)
-    assert [one and one.name for one in found] == [
-        f"s/{ordered.index(one)}" if one in present else None for one in asked
+    by_bytes = index_of(image(n, sha256=one, pixels=NOWHERE) for n, one in enumerate(present))
+    by_pixels = index_of(image(n, sha256=NOWHERE, pixels=one) for n, one in enumerate(present))
+    asked = [one for one in (*asked, *present) if one != NOWHERE]
+    absent = b"\xfe" * 32
+    expected = [f"s/{present.index(one):03d}" if one in present else None for one in asked]
+    found = look_up(by_bytes, *[query(sha256=one, pixels=absent) for one in asked])
+    assert [one and (one.name, one.variant) for one in found] == [
+        name and (name, "bytes") for name in expected
+    ]
+    found = look_up(by_pixels, *[query(sha256=absent, pixels=one) for one in asked])
+    assert [one and (one.name, one.variant) for one in found] == [
+        name and (name, "pixels") for name in expected
     ]
 
 
-def test_the_exact_copy_wins_over_a_nearer_name():
-    index = index_of([bytes(32)] * 4, [b"a" * 32, b"b" * 32])
-    (found,) = index.match(
-        [(b"b" * 32).hex()], np.zeros((1, 32), np.uint8), np.array([256], np.uint16), 31
+def test_equal_bytes_win_over_equal_pixels_and_those_over_near_codes():
+    index = index_of(
+        [
+            image(0, [bytes(32)]),
+            image(1, [bytes(32)], pixels=b"b" * 32),
+            image(2, sha256=b"a" * 32),
+        ]
     )
-    assert found == Match("s/1", "bytes", 0, Outcome.DUPLICATE_EXACT)
+    first = query(bytes(32), sha256=b"a" * 32, pixels=b"b" * 32)
+    found = look_up(index, first, replace(first, sha256=NOWHERE), query(bytes(32)))
+    assert [(one.name, one.variant, one.outcome) for one in found] == [
+        ("s/002", "bytes", EXACT),
+        ("s/001", "pixels", EXACT),
+        ("s/000", "identity", NEAR),
+    ]
+
+
+def test_equal_bytes_in_two_sets_belong_to_the_first():
+    both = [image(0, sha256=b"a" * 32, set_name=name) for name in ("b", "a")]
+    assert look_up(index_of(both), query(sha256=b"a" * 32))[0].name == "a/000"
 
 
 def test_no_queries_give_no_matches():
-    assert match_codes(index_of([bytes(32)], [bytes(32)]), []) == []
-    assert match_codes(index_of([]), []) == []
+    assert look_up(index_of([image(0, [bytes(32)])])) == []
+    assert look_up(index_of([])) == []
 
 
-def test_wrong_shapes_and_radii_are_refused_with_both_sides():
-    index = index_of([bytes(32)])
-    codes, textures = np.zeros((2, 32), np.uint8), np.zeros(2, np.uint16)
-    with pytest.raises(ValueError, match=r"expected 1 codes of 32 bytes .* got shapes \(2, 32\)"):
-        index.match([NO_DIGEST], codes, textures, 31)
-    with pytest.raises(ValueError, match="expected a radius of 0 to 64 bits, got 65"):
-        index.match([NO_DIGEST] * 2, codes, textures, 65)
+def test_an_empty_index_matches_nothing():
+    assert look_up(index_of([]), query(bytes(32)), query()) == [None, None]
 
 
-def test_a_flipped_byte_anywhere_in_a_file_is_refused_naming_it(index_folder, tmp_path):
-    for name in (MANIFEST, *FILES):
-        content = (index_folder / name).read_bytes()
-        for place in (0, len(content) // 3, len(content) // 2, len(content) - 1):
-            copy = Path(shutil.copytree(index_folder, tmp_path / "copy", dirs_exist_ok=True))
-            changed = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
-            (copy / name).write_bytes(changed)
-            with pytest.raises(SetupError, match=name.replace(".", r"\.")):
-                EvaluationIndex.open(str(copy))
+def test_an_index_without_codes_matches_by_digests():
+    index = index_of([image(0, sha256=b"a" * 32)])
+    found = look_up(index, query(bytes(32), sha256=b"a" * 32), query(bytes(32)))
+    assert [one and one.outcome for one in found] == [EXACT, None]
 
 
-def test_a_changed_count_in_the_manifest_is_refused(index_folder, tmp_path):
-    copy = Path(shutil.copytree(index_folder, tmp_path / "copy"))
-    manifest = copy / MANIFEST
-    manifest.write_text(manifest.read_text().replace('"num_images": 9', '"num_images": 8'))
-    with pytest.raises(SetupError, match=r"manifest\.json: expected manifest_sha256 .* altered"):
-        EvaluationIndex.open(str(copy))
+def test_images_are_asked_for_by_name():
+    index = index_of([image(0, [bytes(32)] * 2), image(1, thumbnail=2), image(2, [bytes(32)])])
+    assert [index.num_codes_of(f"s/{number:03d}") for number in range(4)] == [2, 0, 1, 0]
+    assert index.thumbnail_of("s/001") == THUMBNAILS[2]
+    assert index.thumbnail_of("s/nobody") is None
+    assert index.name_of(2) == "s/002"
 
 
-def test_a_cut_or_missing_file_is_refused_naming_it(index_folder, tmp_path):
-    for name in FILES:
-        copy = Path(shutil.copytree(index_folder, tmp_path / name))
-        (copy / name).write_bytes((index_folder / name).read_bytes()[:-1])
-        with pytest.raises(SetupError, match=f"{name}: expected num_bytes=.* got num_bytes="):
-            EvaluationIndex.open(str(copy))
-        (copy / name).unlink()
-        with pytest.raises(SetupError, match=f"{name}: expected .* got no such file"):
-            EvaluationIndex.open(str(copy))
-
-
-def test_a_remote_index_lacking_a_file_is_refused():
-    with pytest.raises(SetupError, match=r"got nothing at memory://nowhere/manifest\.json"):
-        EvaluationIndex.open("memory://nowhere")
-
-
-def test_the_arrays_of_a_remote_index_outlive_their_copy(bench, index_folder, pictures_folder):
-    remote = EvaluationIndex.open(f"file://{index_folder}")
-    assert remote.record.uri == f"file://{index_folder}"
-    image = bench.picture("coffee.png")
-    assert bench.look_up(remote, bench.encode(image, "JPEG")).outcome is Outcome.DUPLICATE_NEAR
+def test_the_arrays_are_mapped_and_cannot_be_written(index):
+    with pytest.raises(ValueError, match="read-only"):
+        index.arrays["codes"][0, 0] = 1

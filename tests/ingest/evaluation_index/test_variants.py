@@ -1,87 +1,163 @@
-import io
-
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
-from ingest.errors import InspectError
-from ingest.evaluation_index.variants import VARIANTS, variant_hashes
-from ingest.inspect.decode import inspect_image
+from ingest.copies.geometry import inscribed_size
+from ingest.evaluation_index.variants import (
+    IDENTITY,
+    PROFILES,
+    TRIMMED,
+    VARIANTS,
+    place_of,
+    variant_lumas,
+)
+from ingest.inspect.grey import luma_of
 
-MAX_PIXELS = 10**9
-
-
-def distance(one, other):
-    return (int.from_bytes(one) ^ int.from_bytes(other)).bit_count()
-
-
-def identity(content):
-    return bytes.fromhex(inspect_image(content, MAX_PIXELS).phash)
-
-
-def test_the_identity_is_what_inspection_gives(bench):
-    for path in bench.real.values():
-        content = path.read_bytes()
-        hashes = variant_hashes(content, MAX_PIXELS)
-        inspection = inspect_image(content, MAX_PIXELS)
-        assert len(hashes) == len(VARIANTS)
-        assert (hashes[0].code.hex(), hashes[0].texture) == (inspection.phash, inspection.texture)
+BICUBIC = Image.Resampling.BICUBIC
+PICTURES = ("china.jpg", "chelsea.png", "coffee.png")
+aspects = st.floats(0.2, 5)
+# An affine matrix leads from the unit square of a variant to that of the original.
+CORNERS = np.array([[-0.5, -0.5, 1], [0.5, -0.5, 1], [0.5, 0.5, 1], [-0.5, 0.5, 1]]).T
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_variants_are_those_of_the_upright_picture(bench, orientation):
-    picture = bench.picture("chelsea.png")
-    undo = {5: 5, 6: 8, 7: 7, 8: 6}.get(orientation, orientation)
-    exif = Image.Exif()
-    exif[0x0112] = undo
-    tagged = bench.encode(picture, "JPEG", quality=95, exif=exif)
-    stored = ImageOps.exif_transpose(Image.open(io.BytesIO(tagged)))
-    exif[0x0112] = orientation
-    turned = bench.encode(stored, "JPEG", quality=95, exif=exif)
-    upright = variant_hashes(bench.encode(picture), MAX_PIXELS)
-    for one, other in zip(upright, variant_hashes(turned, MAX_PIXELS), strict=True):
-        assert distance(one.code, other.code) <= 12
+def cropped(image, left, top, right, bottom):
+    """The part of an image within these shares of its sides."""
+    width, height = image.size
+    box = (left * width, top * height, right * width, bottom * height)
+    return image.crop(tuple(round(edge) for edge in box))
 
 
-def test_a_clear_palette_colour_stays_clear_in_the_crops(bench):
-    paletted = bench.picture("coffee.png").quantize(64)
-    clear = bench.encode(paletted, "PNG", transparency=3)
-    width, height = paletted.size
-    with Image.open(io.BytesIO(clear)) as image:
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-    box = (round(width * 0.15), round(height * 0.15))
-    crop = white.convert("RGB").crop((*box, width - box[0], height - box[1]))
-    hashed = variant_hashes(clear, MAX_PIXELS)[VARIANTS.index("centre_0.7")]
-    assert distance(hashed.code, identity(bench.encode(crop))) <= 6
+def centre(image, wide, high, x=0.0, y=0.0):
+    left, top = 0.5 + x - wide / 2, 0.5 + y - high / 2
+    return cropped(image, left, top, left + wide, top + high)
 
 
-def test_a_large_jpeg_is_cropped_at_a_scale_that_keeps_the_hash(bench):
-    large = bench.picture("china.jpg").resize((4000, 2670), Image.Resampling.BICUBIC)
-    content = bench.encode(large, "JPEG", quality=90)
-    width, height = large.size
-    crop = large.crop((600, 400, width - 600, height - 400))
-    hashed = variant_hashes(content, MAX_PIXELS)[VARIANTS.index("centre_0.7")]
-    assert distance(hashed.code, identity(bench.encode(crop, "JPEG", quality=90))) <= 16
+def square(image, side):
+    short = min(image.size) * side
+    return centre(image, short / image.width, short / image.height)
 
 
-def test_the_thinnest_pictures_have_all_variants(bench):
-    for size in ((1, 1), (1, 700), (2, 3)):
-        assert len(variant_hashes(bench.encode(Image.new("L", size)), MAX_PIXELS)) == len(VARIANTS)
+def inscribed(image, degrees):
+    turned = image.rotate(degrees, BICUBIC)
+    wide, high = inscribed_size(*image.size, np.radians(degrees))
+    return centre(turned, wide / image.width, high / image.height)
 
 
-def test_a_picture_whose_variants_fail_keeps_its_identity(bench, monkeypatch, caplog):
-    def fail(image, box):
-        raise SyntaxError("broken tile")
-
-    # No file is known that our decoder reads and Pillow does not, so Pillow is made to fail.
-    monkeypatch.setattr(Image.Image, "crop", fail)
-    content = bench.real["china.jpg"].read_bytes()
-    (only,) = variant_hashes(content, MAX_PIXELS)
-    assert only.code == identity(content)
-    assert "no variants of image" in caplog.text
+def expanded(image, degrees):
+    ground = int(np.asarray(image).mean())
+    return image.rotate(degrees, BICUBIC, expand=True, fillcolor=ground)
 
 
-def test_what_is_no_image_is_refused():
-    with pytest.raises(InspectError):
-        variant_hashes(np.arange(99, dtype=np.uint8).tobytes(), MAX_PIXELS)
+def transposed(image, *names):
+    for name in names:
+        image = image.transpose(Image.Transpose[name])
+    return image
+
+
+def by_pillow(image, variant):
+    """The variant of an image, made as its name says."""
+    kind, *words = variant.split("_")
+    if kind in ("mirrored", "turned", "identity"):
+        # Clockwise, where Pillow turns the other way; then mirrored.
+        turn = [f"ROTATE_{360 - int(word)}" for word in words]
+        return transposed(image, *turn, *["FLIP_LEFT_RIGHT"] * (kind == "mirrored"))
+    number = float(words[-1]) if kind != "corner" else float(words[0])
+    if kind == "centre":
+        return centre(image, number, number)
+    if kind == "corner":
+        off = {0.9: 0.025, 0.85: 0.04, 0.8: 0.07}[number]
+        down, right = (1 if word in ("bottom", "right") else -1 for word in words[1:])
+        return centre(image, number, number, right * off, down * off)
+    if kind == "cut":
+        off = (1 - number) / 2
+        x, y = {"left": (1, 0), "right": (-1, 0), "top": (0, 1), "bottom": (0, -1)}[words[0]]
+        wide, high = (number, 1) if x else (1, number)
+        return centre(image, wide, high, x * off, y * off)
+    if kind == "margin":
+        wide, high = round(image.width * number), round(image.height * number)
+        page = Image.new("L", (wide, high), int(np.asarray(image).mean()))
+        page.paste(image, ((wide - image.width) // 2, (high - image.height) // 2))
+        return page
+    return {"square": square, "inscribed": inscribed, "expanded": expanded}[kind](image, number)
+
+
+def test_profiles_have_5_20_and_48_variants_each_named_once():
+    assert {name: len(variants) for name, variants in PROFILES.items()} == {
+        "small": 5,
+        "standard": 20,
+        "thorough": 48,
+    }
+    for variants in (*PROFILES.values(), VARIANTS):
+        assert len(set(variants)) == len(variants)
+        assert set(variants) <= set(VARIANTS)
+        assert variants[0] == IDENTITY
+
+
+def test_the_numbers_of_variants_fit_their_byte():
+    assert len(VARIANTS) <= 256
+    assert VARIANTS[-1] == TRIMMED
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("upright", [False, True])
+def test_each_variant_is_what_pillow_makes_of_the_original(bench, name, upright):
+    image = bench.picture(name).convert("L")
+    image = transposed(image, "ROTATE_90") if upright else image
+    variants = [variant for variant in VARIANTS if variant != TRIMMED]
+    lumas = variant_lumas(np.asarray(image), variants)
+    for variant, luma in zip(variants, lumas, strict=True):
+        expected = luma_of(np.asarray(by_pillow(image, variant)))
+        assert luma.shape == (64, 64)
+        difference = np.abs(luma.astype(int) - expected).mean()
+        other = np.abs(np.asarray(luma_of(np.asarray(image))).astype(int) - expected).mean()
+        # Finer than sampling: only the wrong place would be off by more.
+        assert difference < 5, (variant, difference, other)
+        assert variant == IDENTITY or difference < other / 2, (variant, difference, other)
+
+
+@given(aspects, st.sampled_from(VARIANTS))
+def test_only_whole_rotations_and_margins_reach_outside_the_original(aspect, variant):
+    place = place_of(variant, aspect)
+    assert place.shape == (2, 3)
+    # A long picture that is turned by 10 degrees needs much more height.
+    most = 1.4 if variant.startswith("expanded") else 0.6 if variant == "margin_1.2" else 0.5
+    assert np.abs(place @ CORNERS).max() <= most + 1e-9
+
+
+@given(aspects)
+def test_a_square_is_square_in_pixels(aspect):
+    for side in (1.0, 0.85):
+        place = place_of(f"square_{side:g}", aspect)
+        assert place[0, 0] * aspect == pytest.approx(place[1, 1])
+        assert max(place[0, 0], place[1, 1]) <= side + 1e-12
+
+
+@given(aspects, st.sampled_from([-10, -8, -5, -2.5, 2.5, 5, 8, 10]))
+def test_an_inscribed_rotation_is_what_geometry_cuts_out(aspect, degrees):
+    wide, high = inscribed_size(aspect, 1, np.radians(degrees))
+    if abs(degrees) == 10:
+        return
+    place = place_of(f"inscribed_{degrees:+g}", aspect)
+    # Lengths of the sides of the variant, in heights of the original.
+    sides = np.hypot(place[0, :2] * aspect, place[1, :2])
+    assert sides == pytest.approx([wide, high])
+
+
+@given(
+    st.tuples(st.floats(0, 0.4), st.floats(0, 0.4)), st.tuples(st.floats(0.6, 1), st.floats(0.6, 1))
+)
+def test_trimmed_is_the_box(start, end):
+    corners = place_of(TRIMMED, 1.5, (*start, *end)) @ CORNERS + 0.5
+    assert corners.min(axis=1) == pytest.approx(start)
+    assert corners.max(axis=1) == pytest.approx(end)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 900), st.integers(1, 900))
+def test_pictures_of_any_size_have_all_variants(width, height):
+    grey = np.full((height, width), 9, np.uint8)
+    lumas = variant_lumas(grey, PROFILES["thorough"])
+    assert {luma.shape for luma in lumas} == {(64, 64)}
+    assert all((luma == 9).all() for luma in lumas)

@@ -25,7 +25,8 @@ def encoded(image, image_format, **options):
 
 
 def distance(one, other):
-    return (int(one.phash, 16) ^ int(other.phash, 16)).bit_count()
+    ours, theirs = one.views[0].code, other.views[0].code
+    return (int.from_bytes(ours) ^ int.from_bytes(theirs)).bit_count()
 
 
 @pytest.fixture(scope="module")
