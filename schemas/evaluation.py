@@ -82,7 +82,9 @@ class ProtectedImage(Record):
     num_flat: Annotated[int, Field(ge=0), pa.uint16()] = Field(
         description="variants without a code, being too flat"
     )
-    descriptor: Bytes = Field(description="float16 vector of the learned descriptor, if any")
+    descriptor: Bytes = Field(
+        default=b"", description="float16 vector of the learned descriptor, if any"
+    )
 
 
 class Canary(Record):

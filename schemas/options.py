@@ -193,7 +193,7 @@ class IndexOptions(Options):
     )
     output: str = option(..., "the index: a new local folder")
     profile: Profile = option(
-        "standard", "variants of each image: small (5), standard (20) or thorough (48)"
+        "standard", "variants of each image: small (5), standard (21) or thorough (49)"
     )
     background: tuple[str, ...] = option(
         (), "ordinary images (folder, tar or parquet), to find codes that match strangers"

@@ -43,15 +43,15 @@ def table_bits(key_bits: int) -> NDArray[np.int64]:
     by_direction = pool[np.argsort(direction, kind="stable")]
     halves = [_windows(by_direction[first::_HALVES], num_bits) for first in range(_HALVES)]
     ranks = np.argsort(by_frequency)[np.concatenate(halves)]
-    bits: NDArray[np.int64] = by_frequency[np.sort(ranks, axis=1)]
-    return bits
+    return by_frequency[np.sort(ranks, axis=1)]
 
 
 def _windows(ring: NDArray[np.int64], width: int) -> NDArray[np.int64]:
     """Windows [., width] that each begin in the middle of the one before; the last wraps around."""
     count = NUM_TABLES // _HALVES
     starts = np.arange(count) * len(ring) // count
-    return ring[(starts[:, None] + np.arange(width)) % len(ring)]
+    windows: NDArray[np.int64] = ring[(starts[:, None] + np.arange(width)) % len(ring)]
+    return windows
 
 
 @cache
