@@ -160,7 +160,7 @@ def test_the_same_index_is_accepted_again_and_another_refused(bench, mixed, tmp_
 def test_a_damaged_index_is_not_accepted_as_the_same(bench, mixed, tmp_path):
     bench.build(tmp_path / "index", f"m={mixed}")
     (tmp_path / "index" / "code_ends.npy").unlink()
-    with pytest.raises(SetupError, match=r"owner\.npy: expected .* got no such file"):
+    with pytest.raises(SetupError, match=r"code_ends\.npy: expected .* got no such file"):
         bench.build(tmp_path / "index", f"m={mixed}")
 
 
