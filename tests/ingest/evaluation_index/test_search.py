@@ -1,6 +1,7 @@
 """Look-ups in indexes of made-up codes, compared with the plain definition."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -137,7 +138,7 @@ def test_a_match_is_that_of_the_plain_definition(
     asked = [(flipped(codes[place % len(codes)], bits, seed),) for place, bits, seed in edits]
     asked += [(one,) for one in strangers]
     if trimmed:
-        asked += [(one, other) for (one,), (other,) in zip(asked, asked[1:], strict=False)]
+        asked += [(one, other) for (one,), (other,) in pairwise(asked)]
     options = MatchOptions(match_radius=radius)
     expected = [plain_match(codes, one, thumbnail, options) for one in asked]
     queries = [query(*one, thumbnail=thumbnail) for one in asked]
