@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 _BEAM_NOISE = ("apitools not found", "No semi_persistent_directory found")
 _INTERRUPTED = 130
 _WORKER_ERROR = re.compile(r"^ingest\.errors\.SetupError: (.+)$", re.MULTILINE)
+# What Beam adds to the message of an error.
+_BEAM_NOTE = re.compile(r" \[while running '[^']*'\]$")
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def _interrupted() -> NoReturn:
 
 
 def _refuse(message: str) -> int:
+    message = _BEAM_NOTE.sub("", message)
     Console(stderr=True, soft_wrap=True).print(f"uncurated: {message}", markup=False, style="red")
     return 2
 

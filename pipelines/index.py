@@ -68,7 +68,7 @@ def index(
         units = _units(options, sets, Path(scratch))
         _run(units, options, beam_arguments)
         content = _content(options, units, extended, rules)
-        background = _background(units)
+        background = _background(options, units)
         if background.num_rows:
             calibrate(content, background, options.hub_hits)
         publish_index(content, output)
@@ -181,6 +181,10 @@ def _descriptor_sha256(
     return next(iter(found.values()), "")
 
 
-def _background(units: Sequence[Unit]) -> pa.Table:
+def _background(options: IndexOptions, units: Sequence[Unit]) -> pa.Table:
     parts = [pq.read_table(f"{unit.part}.background") for unit in units if unit.background]
-    return pa.concat_tables([BackgroundImage.to_table([]), *parts])
+    background = pa.concat_tables([BackgroundImage.to_table([]), *parts])
+    if options.background and not background.num_rows:
+        places = ", ".join(options.background)
+        raise SetupError(f"--background: expected images, got none that is readable in {places}")
+    return background

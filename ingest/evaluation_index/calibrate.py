@@ -79,7 +79,7 @@ def calibrate(content: IndexContent, background: pa.Table, hub_hits: int) -> Non
         num_images=len(halves[1]),
         num_hits_before=len(before),
         num_hits=len(after),
-        hits=tuple(f"{name}: {match.name} {match.variant}" for name, match in after)[
+        hits=tuple(sorted(f"{name}: {match.name} {match.variant}" for name, match in after))[
             :_MAX_REPORTED
         ],
         demoted=demoted,

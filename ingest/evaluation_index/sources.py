@@ -77,7 +77,7 @@ def read_images(eval_set: EvalSet) -> Iterator[tuple[str, bytes]]:
         yield eval_set.prefix + name, content
     if not num_images and not eval_set.files:
         raise SetupError(
-            f"--eval-set: expected images, got none in {path}, but {num_others} other files or rows"
+            f"expected images, got none in {path}, but {num_others} other files or rows"
         )
     if num_others:
         logger.info("%s: %d files or rows that are no images were left out", path, num_others)
@@ -88,9 +88,7 @@ def _open_set(eval_set: EvalSet) -> Iterator[_Found]:
     if eval_set.files is not None:
         return _read_files(path, eval_set.files)
     if not storage.exists(path):
-        raise SetupError(
-            f"--eval-set: expected a folder, .tar or .parquet file, got nothing at {path}"
-        )
+        raise SetupError(f"expected a folder, .tar or .parquet file, got nothing at {path}")
     if storage.is_folder(path):
         return _read_files(path, storage.list_files(path))
     if storage.read_range(path, 0, len(_PARQUET_MAGIC)) == _PARQUET_MAGIC:
@@ -123,7 +121,7 @@ def _read_tar(path: str) -> Iterator[_Found]:
     except (tarfile.TarError, EOFError) as error:
         head = storage.read_range(path, 0, 16)
         raise SetupError(
-            f"--eval-set: expected a folder, .tar or .parquet file, got {path}, which starts "
+            f"expected a folder, .tar or .parquet file, got {path}, which starts "
             f"with {head!r}: {error}"
         ) from error
 
@@ -139,7 +137,7 @@ def _read_parquet(path: str) -> Iterator[_Found]:
                     yield f"{row:09d}" + (f"-{name}" if name else ""), content
                     row += 1
     except pa.ArrowException as error:
-        raise SetupError(f"--eval-set: expected a parquet file, got {path}: {error}") from error
+        raise SetupError(f"expected a parquet file, got {path}: {error}") from error
 
 
 def _image_column(path: str, schema: pa.Schema) -> str:
@@ -151,7 +149,7 @@ def _image_column(path: str, schema: pa.Schema) -> str:
             return name
     expected = ", ".join(_BYTES_COLUMNS)
     found = ", ".join(f"{field.name}: {field.type}" for field in schema)
-    raise SetupError(f"--eval-set: {path}: expected image bytes in {expected}, got {found}")
+    raise SetupError(f"{path}: expected image bytes in {expected}, got {found}")
 
 
 def _holds_bytes(dtype: pa.DataType) -> bool:
