@@ -114,7 +114,7 @@ def certify(
     near = sum(counts.near.values())
     return Certificate(
         index_sha256=index.sha256,
-        match_radius=int(options["match_radius"]),
+        match_radius=index.radius(int(options["match_radius"])),
         min_correlation=options["min_correlation"],
         num_candidates=counts.num_candidates,
         sets={

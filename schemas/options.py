@@ -133,7 +133,11 @@ class MatchOptions(Options):
         "", "evaluation index (`uncurated index`); empty: not decontaminated", speed=True
     )
     match_radius: int = option(
-        80, "largest Hamming distance of the 256-bit hashes that may be a copy", ge=0, le=80
+        0,
+        "largest Hamming distance of the 256-bit hashes that may be a copy; 0: up to 80, less in a "
+        "large index, so that not one natural image in ten million is dropped falsely",
+        ge=0,
+        le=80,
     )
     min_correlation: float = option(
         0.35,

@@ -107,6 +107,7 @@ class EvaluationIndex:
             sets=manifest.sets,
             calibration=manifest.calibration,
         )
+        self._safe_radius = self.record.radius(0)
 
     @classmethod
     def open(cls, uri: str) -> "EvaluationIndex":
@@ -228,7 +229,9 @@ class EvaluationIndex:
         if not view.thumbnail:
             return Match(name, variant, view_name, distance, None, None, place)
         correlation = self._correlation(view, owner, variant)
-        surplus = correlation_surplus(distance, correlation, self._rule_of(owner), options)
+        rule = self._rule_of(owner)
+        radius = options.match_radius or self._safe_radius
+        surplus = correlation_surplus(distance, correlation, rule, radius, options.min_correlation)
         return Match(
             name,
             variant,
@@ -258,11 +261,14 @@ class EvaluationIndex:
 
 
 def correlation_surplus(
-    distance: int, correlation: float, rule: MatchRule, options: MatchOptions
+    distance: int, correlation: float, rule: MatchRule, radius: int, base: float
 ) -> float:
-    """By how much a candidate correlates more than a copy must; negative: it is none."""
-    radius = options.match_radius if rule.max_distance is None else rule.max_distance
-    base = options.min_correlation if rule.min_correlation is None else rule.min_correlation
+    """By how much a candidate correlates more than a copy must; negative: it is none.
+
+    radius, base: what holds where the rule of the evaluation set says nothing else.
+    """
+    radius = radius if rule.max_distance is None else rule.max_distance
+    base = base if rule.min_correlation is None else rule.min_correlation
     if not rule.perceptual or distance > radius:
         return -math.inf
     return correlation - least_correlation(distance, base)

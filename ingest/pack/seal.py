@@ -169,7 +169,7 @@ def decontamination(build: BuildRecord) -> str:
     sets = ", ".join(f"{name} ({one.num_images})" for name, one in sorted(index.sets.items()))
     match = build.options["match"]
     return (
-        f"against {sets}; radius {match['match_radius']} of 256 bits, correlation "
+        f"against {sets}; radius {index.radius(match['match_radius'])} of 256 bits, correlation "
         f"{match['min_correlation']}; index sha256 {index.sha256}"
     )
 

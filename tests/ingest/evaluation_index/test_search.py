@@ -116,7 +116,8 @@ def plain_match(codes, asked, thumbnail, options):
             continue
         seen.add((owner, number))
         found = correlation(thumbnail, owner, variant)
-        surplus = correlation_surplus(bits, found, MatchRule(), options)
+        limits = options.match_radius, options.min_correlation
+        surplus = correlation_surplus(bits, found, MatchRule(), *limits)
         copy, open_case = surplus >= 0, -BORDERLINE <= surplus < 0
         name, looked = f"s/{owner:03d}", ("plain", "trimmed")[number]
         match = Match(name, variant, looked, bits, found, NEAR if copy else None, place, open_case)
@@ -136,7 +137,7 @@ def plain_match(codes, asked, thumbnail, options):
         max_size=20,
     ),
     strangers=st.lists(codes_32, max_size=5),
-    radius=st.sampled_from([0, 1, 48, 80]),
+    radius=st.sampled_from([1, 2, 48, 80]),
     thumbnail=st.integers(0, 3),
     trimmed=st.booleans(),
 )
@@ -165,11 +166,11 @@ def test_distances_to_80_are_reported_and_only_the_radius_makes_a_copy():
 def test_a_copy_needs_more_correlation_the_further_it_is():
     assert [least_correlation(bits, 0.35) for bits in (0, 48)] == [0.35, 0.35]
     assert least_correlation(80, 0.35) == pytest.approx(0.6)
-    rule, options = MatchRule(), MatchOptions(min_correlation=0.35)
-    assert correlation_surplus(48, 0.35, rule, options) >= 0
-    assert correlation_surplus(48, 0.349, rule, options) < 0
-    assert correlation_surplus(80, 0.59, rule, options) < 0
-    assert correlation_surplus(80, 0.61, rule, options) >= 0
+    rule = MatchRule()
+    assert correlation_surplus(48, 0.35, rule, 80, 0.35) >= 0
+    assert correlation_surplus(48, 0.349, rule, 80, 0.35) < 0
+    assert correlation_surplus(80, 0.59, rule, 80, 0.35) < 0
+    assert correlation_surplus(80, 0.61, rule, 80, 0.35) >= 0
 
 
 @given(st.integers(0, 80), st.floats(0, 1))
