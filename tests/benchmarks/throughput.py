@@ -22,8 +22,7 @@ from tests.benchmarks.report import DIRECT, OURS, PEER, Run, describe_machine, r
 
 logger = logging.getLogger(__name__)
 
-CORPUS_SEED, EVALUATION_SEED = 0, 1
-NUM_EVALUATION_IMAGES = 1_000
+CORPUS_SEED = 0
 NUM_SMALL = 200
 VARIANTS = 2
 SHARD_CANDIDATES = 1_000
@@ -122,7 +121,7 @@ def make_tools(only: str | None, corpus: Path, folder: Path) -> dict[str, Tool]:
     tools = {}
     if only != PEER:
         index = folder / "index"
-        images = make_evaluation_set(corpus, EVALUATION_SEED, NUM_EVALUATION_IMAGES)
+        images = make_evaluation_set()
         measure(Command(index_command(images, index), folder / "index.log"))
         tools[OURS] = Tool(
             f"uncurated {version('uncurated')}",
