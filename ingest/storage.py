@@ -66,6 +66,18 @@ def expand(pattern: str) -> list[str]:
     return sorted(_like(pattern, fs, found) for found in fs.glob(path))
 
 
+def list_names(folder: str) -> list[str]:
+    """The sorted names of the files and folders in a folder; none if there is no such folder."""
+    fs, path = _filesystem(folder)
+    try:
+        found = [str(one).rstrip("/") for one in fs.ls(path, detail=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    # Asked for a file, `ls` gives that file.
+    prefix = path.rstrip("/") + "/"
+    return sorted(one.removeprefix(prefix) for one in found if one.startswith(prefix))
+
+
 def list_files(folder: str) -> list[str]:
     """The sorted paths of all files below a folder, relative to it; none if it does not exist."""
     fs, path = _filesystem(folder)

@@ -5,6 +5,7 @@ it, one thread that packs. Up to three shards are under way: the tail of one ove
 """
 
 import asyncio
+import contextlib
 import gc
 import selectors
 import time
@@ -13,17 +14,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from ingest import storage
+from ingest.borderline import BorderlineJudge
+from ingest.canary_run import query_of, try_canaries, write_results
 from ingest.errors import FetchError, InspectError
-from ingest.evaluation_index.search import EvaluationIndex, Match, Query
+from ingest.evaluation_index.search import EvaluationIndex, Match, describe_match
 from ingest.fetch.crawler import Crawler, Visit
 from ingest.inspect.sandbox import DecoderPool
 from ingest.pack.commit import ShardContent, pack_shard, read_commit
-from ingest.pack.ledger import Item
+from ingest.pack.ledger import Item, encode_preview
 from ingest.plan_part import read_plan_part
 from ingest.progress import ProgressSender
 from ingest.spool import Spool
 from schemas.candidate import Carrier
-from schemas.manifest import Commit
+from schemas.manifest import Commit, canary_path
 from schemas.options import BuildOptions, MatchOptions
 from schemas.outcome import Outcome
 
@@ -57,6 +60,9 @@ class Engine:
         self._loop = asyncio.SelectorEventLoop(CoalescingSelector())
         self._spools = [Spool(i, options.pack.scratch) for i in range(_SHARDS_UNDER_WAY)]
         self._decoders = DecoderPool(options.inspect, [spool.descriptor for spool in self._spools])
+        self._judge = (
+            BorderlineJudge(self._index, options.match, self._decoders) if self._index else None
+        )
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="pack")
         self._readers = ThreadPoolExecutor(_FILE_READERS, thread_name_prefix="read")
         self._units: set[asyncio.Task[Commit]] = set()
@@ -80,6 +86,15 @@ class Engine:
                 self._progress.add(outcome, count)
             return [commit]
         return self._loop.run_until_complete(self._submit(shard))
+
+    def try_canaries(self, batch: int) -> list[Commit]:
+        """Look for a batch of the index's canaries, as for any candidate; write what was found.
+
+        No commits: canaries are never packed.
+        """
+        if not storage.exists(storage.join(self._options.output, canary_path(batch))):
+            self._loop.run_until_complete(self._try_canaries(batch))
+        return []
 
     def drain(self) -> list[Commit]:
         """Finish all shards that are under way and return their commits."""
@@ -141,6 +156,19 @@ class Engine:
             spool.clear()
             self._free.put_nowait(spool)
 
+    async def _try_canaries(self, batch: int) -> None:
+        assert self._index is not None
+        assert self._judge is not None
+        spool = await self._free.get()
+        try:
+            results = await try_canaries(
+                self._index, self._options.match, self._decoders, self._judge, spool, batch
+            )
+            write_results(self._options.output, batch, results)
+        finally:
+            spool.clear()
+            self._free.put_nowait(spool)
+
     async def _process(self, item: Item, spool: Spool) -> None:
         """Fetch and inspect one candidate; sets its outcome if it cannot be kept."""
         try:
@@ -171,6 +199,8 @@ class Engine:
         in_packer = partial(self._loop.run_in_executor, self._packer)
         if self._index is not None:
             await in_packer(match_items, self._index, content.items, self._options.match)
+            await self._judge_borderline(content.items)
+            await self._add_previews(content.items)
         for item in content.items:
             if item.outcome is None:
                 item.outcome = Outcome.KEPT
@@ -179,6 +209,21 @@ class Engine:
                 self._progress.add(Outcome.KEPT, -1)
         options = self._options
         return await in_packer(pack_shard, content, spool, options.output, options.pack.scratch)
+
+    async def _judge_borderline(self, items: list[Item]) -> None:
+        assert self._judge is not None
+        for item in items:
+            if item.match is not None and item.match.borderline and item.visit and item.visit.body:
+                set_match(item, await self._judge.decide(item.match, item.visit.body))
+
+    async def _add_previews(self, items: list[Item]) -> None:
+        """A small picture of each near copy, for auditors to look at."""
+        side_px = self._options.pack.preview_px
+        for item in items if side_px else ():
+            if item.outcome is Outcome.DUPLICATE_NEAR and item.visit and item.visit.body:
+                with contextlib.suppress(InspectError):
+                    pixels = await self._decoders.small_picture(item.visit.body, side_px)
+                    item.preview = encode_preview(pixels)
 
 
 class CoalescingSelector(selectors.DefaultSelector):
@@ -200,26 +245,17 @@ def match_items(index: EvaluationIndex, items: list[Item], options: MatchOptions
     found = [(item, item.inspection) for item in items if item.inspection is not None]
     if not found:
         return
-    queries = [
-        Query(bytes.fromhex(one.sha256), bytes.fromhex(one.pixels_sha256), one.views)
-        for _, one in found
-    ]
-    matches = index.match(queries, options)
+    matches = index.match([query_of(one) for _, one in found], options)
     for (item, _), match in zip(found, matches, strict=True):
-        item.match = match
-        if match is not None and match.outcome is not None:
-            item.outcome = match.outcome
-            item.detail = describe_match(match)
+        set_match(item, match)
 
 
-def describe_match(match: Match) -> str:
-    """Why a candidate is a copy, in words."""
-    if match.outcome is Outcome.DUPLICATE_EXACT:
-        return f"{match.name}: equal {match.variant}"
-    return (
-        f"{match.name} ({match.variant}; {match.view} view): {match.distance} bits away, "
-        f"correlation {match.correlation:.2f}"
-    )
+def set_match(item: Item, match: Match | None) -> None:
+    """Set the match of an item, and its outcome if it is a copy."""
+    item.match = match
+    if match is not None and match.outcome is not None:
+        item.outcome = match.outcome
+        item.detail = describe_match(match)
 
 
 def read_file(uri: str, max_bytes: int) -> bytes:

@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from ingest.canary_run import num_batches
 from ingest.evaluation_index.search import EvaluationIndex
 from ingest.pack.seal import begin_build, read_seal, seal_dataset
 from ingest.work_unit import Engine, Run
@@ -19,8 +20,11 @@ from schemas.options import BuildOptions
 _log = logging.getLogger(__name__)
 
 
+_SHARD, _CANARIES = "shard", "canaries"
+
+
 class BuildShard(beam.DoFn):
-    """Build one shard from its plan part and yield its `Commit`, as JSON."""
+    """Build one shard from its plan part and yield its `Commit`, as JSON; or try canaries."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -29,9 +33,12 @@ class BuildShard(beam.DoFn):
     def setup(self) -> None:
         self._engine = Engine(self._run)  # once a process: sockets, decoders, evaluation index
 
-    def process(self, shard: int) -> list[bytes]:
+    def process(self, work: tuple[str, int]) -> list[bytes]:
+        kind, number = work
+        if kind == _CANARIES:
+            return self._counted(lambda engine: engine.try_canaries(number))
         # The shard goes on while the next begins: its commit may be yielded by a later call.
-        return self._counted(lambda engine: engine.submit(shard))
+        return self._counted(lambda engine: engine.submit(number))
 
     def finish_bundle(self) -> list[WindowedValue]:
         window = GlobalWindow()
@@ -87,12 +94,14 @@ def build(
     if sealed is not None:
         _log.info("%s is complete already: nothing to do", options.output)
         return sealed
+    work = [(_SHARD, number) for number in range(plan.num_shards)]
+    work += [(_CANARIES, number) for number in range(num_batches(index))]
     run = Run(options, build_sha256, num_processes, progress_address)
     pipeline = beam.Pipeline(options=PipelineOptions(list(beam_arguments)))
     _ = (
         pipeline
-        | "ListShards" >> beam.Create(range(plan.num_shards))
-        | "SpreadShards" >> beam.Reshuffle()
+        | "ListWork" >> beam.Create(work)
+        | "SpreadWork" >> beam.Reshuffle()
         | "BuildShard" >> beam.ParDo(BuildShard(run)).with_output_types(bytes)
         | "CollectCommits" >> beam.WithKeys("all").with_output_types(tuple[str, bytes])
         | "GroupCommits" >> beam.GroupByKey()

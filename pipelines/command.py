@@ -19,8 +19,11 @@ from pipelines.options import add_flags, check_rest, read_options
 from schemas.manifest import PLAN_FILE, DatasetRecord, PlanRecord, decode
 from schemas.options import (
     AuditOptions,
+    BenchmarksOptions,
     BuildOptions,
+    CertificateOptions,
     DatasetOptions,
+    DecontaminateOptions,
     DemoOptions,
     IndexOptions,
     Options,
@@ -114,8 +117,35 @@ def run_index(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
 
     options = read_options(IndexOptions, arguments)
     record = index(options, beam_arguments)
-    sets = ", ".join(f"{name}: {count:,} images" for name, count in sorted(record.sets.items()))
+    sets = ", ".join(
+        f"{name}: {one.num_images:,} images" for name, one in sorted(record.sets.items())
+    )
     _say(f"{options.output}: {sets}; sha256 {record.sha256}")
+    return 0
+
+
+def run_certificate(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Show what a dataset was cleaned against and how well."""
+    from pipelines.certificate import show_certificate
+
+    show_certificate(read_options(CertificateOptions, arguments))
+    return 0
+
+
+def run_decontaminate(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Find copies of other evaluation images in a finished dataset."""
+    from pipelines.decontaminate import decontaminate
+
+    options = read_options(DecontaminateOptions, arguments)
+    record = decontaminate(options, beam_arguments)
+    if record is None:
+        _say("submitted; `uncurated certificate` will tell what was found")
+        return 0
+    certificate = record.certificate
+    _say(
+        f"{record.num_removed:,} of {certificate.num_candidates:,} images are copies: tombstones "
+        f"written; {record.num_suspects:,} were looked at"
+    )
     return 0
 
 
@@ -130,6 +160,13 @@ def run_audit(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
     for line in report.lines():
         _say(line)
     return 1 if report.findings else 0
+
+
+def run_benchmarks(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """List, show or check the registry's benchmarks; 1 if a check finds something wrong."""
+    from pipelines.benchmarks import run_benchmarks as run
+
+    return run(read_options(BenchmarksOptions, arguments))
 
 
 def run_demo(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
@@ -260,6 +297,32 @@ COMMANDS = {
             "uncurated build --output DATASET                # continue a planned dataset",
         ),
         takes_beam=True,
+    ),
+    "certificate": Command(
+        "show against what a dataset was cleaned, what was found, and how well it was looked",
+        (CertificateOptions,),
+        run_certificate,
+        (
+            "uncurated certificate DATASET",
+            "uncurated certificate DATASET --html removed.html --eval-set imagenet=/data/val",
+        ),
+    ),
+    "decontaminate": Command(
+        "find copies of other evaluation images in a finished dataset, by its ledger",
+        (DecontaminateOptions,),
+        run_decontaminate,
+        ("uncurated decontaminate DATASET --eval-index new.index",),
+        takes_beam=True,
+    ),
+    "benchmarks": Command(
+        "list and show the known benchmarks, and check that their files are there",
+        (BenchmarksOptions,),
+        run_benchmarks,
+        (
+            "uncurated benchmarks list",
+            "uncurated benchmarks show imagenet-1k           # with the layouts to put on disk",
+            "uncurated benchmarks check --root /data/benchmarks --benchmark imagenet-1k",
+        ),
     ),
     "audit": Command(
         "recompute everything that a dataset claims; exit code 1 names what is wrong",

@@ -42,6 +42,7 @@ _FETCH = FetchOptions(
     user_agent="uncurated/0.1 (demo; loopback only)",
     allow_network=("127.0.0.0/8", "::1/128"),
 )
+_CANARIES = 84
 _SHARD_CANDIDATES = 100
 
 
@@ -89,7 +90,7 @@ def _build(
     world.write_evaluation_set(folder / "evaluation-set")
     index_uri, dataset = str(folder / "eval.index"), str(folder / "dataset")
     sources = (f"demo={folder / 'evaluation-set'}",)
-    index(IndexOptions(eval_set=sources, output=index_uri), beam_arguments)
+    index(IndexOptions(eval_set=sources, output=index_uri, canaries=_CANARIES), beam_arguments)
     plan_options = PlanOptions(
         input=(str(folder / "urls.parquet"),), shard_candidates=_SHARD_CANDIDATES
     )

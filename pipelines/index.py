@@ -11,15 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from ingest.benchmark_files import eval_sets_of, present_benchmarks
 from ingest.errors import SetupError
 from ingest.evaluation_index.build import IndexContent, output_folder, publish_index
 from ingest.evaluation_index.calibrate import calibrate, fingerprint_background
+from ingest.evaluation_index.descriptor import Descriptor
 from ingest.evaluation_index.extend import fingerprints_of
 from ingest.evaluation_index.fingerprints import Fingerprints, fingerprint_set
 from ingest.evaluation_index.search import EvaluationIndex
 from ingest.evaluation_index.sources import EvalSet, parse_eval_set
-from schemas.evaluation import BackgroundImage, MatchRule
-from schemas.manifest import EvalIndexRecord
+from schemas.benchmarks import RegistryError, benchmark
+from schemas.benchmarks.model import Benchmark, MatchRule
+from schemas.evaluation import BackgroundImage, EvalIndexRecord
 from schemas.options import IndexOptions
 
 _log = logging.getLogger(__name__)
@@ -77,13 +80,30 @@ def _eval_sets(options: IndexOptions) -> tuple[list[EvalSet], dict[str, MatchRul
     for number, one in enumerate(sets):
         if one.name in {other.name for other in sets[:number]}:
             raise SetupError(f"--eval-set: expected each name once, got {one.name!r} twice")
+    benchmarks = _benchmarks(options)
+    sets += [part for one in benchmarks for part in eval_sets_of(one, options.root)]
     if not sets and not options.extend:
         raise SetupError("expected --eval-set, --root or --extend, got none of them")
-    return sets, {}
+    return sets, {one.id: one.match for one in benchmarks}
+
+
+def _benchmarks(options: IndexOptions) -> list[Benchmark]:
+    if not options.root:
+        if options.benchmark:
+            raise SetupError("--benchmark: expected --root beside it, got none")
+        return []
+    try:
+        named = [benchmark(name) for name in sorted(set(options.benchmark))]
+    except RegistryError as error:
+        raise SetupError(f"--benchmark: {error}") from error
+    found = named or present_benchmarks(options.root)
+    if not found:
+        raise SetupError(f"--root: expected folders of benchmarks, got none in {options.root}")
+    return found
 
 
 def _check_distinct(sets: Sequence[EvalSet], extended: Sequence[EvaluationIndex]) -> None:
-    known = {one.name: "--eval-set" for one in sets}
+    known = {one.name: "--eval-set or --root" for one in sets}
     for index_ in extended:
         for name in index_.manifest.sets:
             if name in known:
@@ -137,8 +157,28 @@ def _content(
         found.images["set"].unique().to_pylist()
     )
     if empty:
-        raise SetupError(f"--eval-set: expected images, got none in {', '.join(sorted(empty))}")
-    return IndexContent(found, num_canaries=options.canaries, profiles=profiles, rules=rules)
+        raise SetupError(f"expected images in each set, got none in {', '.join(sorted(empty))}")
+    return IndexContent(
+        found,
+        num_canaries=options.canaries,
+        profiles=profiles,
+        rules=rules,
+        descriptor_sha256=_descriptor_sha256(options, bool(units), extended),
+    )
+
+
+def _descriptor_sha256(
+    options: IndexOptions, has_sets: bool, extended: Sequence[EvaluationIndex]
+) -> str:
+    """The digest of the one model that described all images, "" for none; SetupError if several."""
+    found = {one.record.uri: one.manifest.descriptor_sha256 for one in extended}
+    if has_sets:
+        model = options.descriptor
+        found["--descriptor"] = Descriptor(model).sha256 if model else ""
+    if len(set(found.values())) > 1:
+        named = ", ".join(f"{name}: {sha256 or 'none'}" for name, sha256 in found.items())
+        raise SetupError(f"--descriptor: expected one model for all images, got {named}")
+    return next(iter(found.values()), "")
 
 
 def _background(options: IndexOptions, units: Sequence[Unit]) -> pa.Table:

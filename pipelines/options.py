@@ -25,7 +25,7 @@ def add_flags(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             add_flags(parser, info.annotation)
         elif is_marked(info, "positional"):
-            group.add_argument(name, help=info.description)
+            group.add_argument(name, **_positional(info))
         else:
             flags = list(dict.fromkeys((flag_of(name), f"--{name}")))
             group.add_argument(*flags, dest=name, **_argument(info))
@@ -94,10 +94,21 @@ def num_fetching_processes(beam_arguments: Sequence[str], politeness: Politeness
     return int(workers or 1)
 
 
+def _positional(info: FieldInfo) -> dict[str, Any]:
+    argument: dict[str, Any] = {"help": (info.description or "").replace("%", "%%")}
+    if get_origin(info.annotation) is Literal:
+        argument["choices"] = get_args(info.annotation)
+    if not info.is_required():
+        argument |= {"nargs": "?", "default": info.default}
+    return argument
+
+
 def _argument(info: FieldInfo) -> dict[str, Any]:
     """What argparse needs to know of a field; a flag that is not given leaves no trace."""
     text = (info.description or "").replace("%", "%%")
     argument: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
+    if info.annotation is bool:
+        return {**argument, "action": "store_true"}
     if get_origin(info.annotation) is tuple:
         return {**argument, "action": "append", "metavar": "VALUE"}
     if info.default not in ("", ...) and not info.is_required():

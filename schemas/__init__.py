@@ -4,6 +4,11 @@
     LedgerRow      build -> audit, retry      ledger/*.parquet
     Commit         build -> seal, audit       commits/*.json, manifest.parquet
     PlanRecord, BuildRecord, DatasetRecord    plan.json, build.json, dataset.json
+    CanaryResult   build -> seal, audit       canaries/*.parquet
+    Certificate    seal -> certificate        in dataset.json
+    Tombstone      decontaminate -> readers   tombstones/*.parquet, certificates/*.json
+    ProtectedImage, Canary, BackgroundImage   on the way into an evaluation index
 
-`outcome` is the closed vocabulary that a ledger uses, `merkle` the proof, `options` the flags.
+`benchmarks` is the registry of evaluation sets, `outcome` the closed vocabulary that
+a ledger uses, `merkle` the proof, `options` the flags.
 """

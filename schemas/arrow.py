@@ -59,7 +59,12 @@ class Record(BaseModel):
     @classmethod
     def from_table(cls, table: pa.Table) -> "list[Any]":
         """The validated records of a table; raises pydantic.ValidationError on a foreign column."""
-        return [cls.model_validate(_plain(row)) for row in table.to_pylist()]
+        # Arrow gives a map as a list of pairs; pydantic wants a dict.
+        maps = [field.name for field in table.schema if pa.types.is_map(field.type)]
+        rows = table.to_pylist()
+        for row in rows:
+            row.update({name: dict(row[name]) for name in maps if row[name] is not None})
+        return [cls.model_validate(row) for row in rows]
 
     @classmethod
     def markdown(cls) -> str:
@@ -69,16 +74,6 @@ class Record(BaseModel):
             dtype = str(field.type) + (", may be null" if field.nullable else "")
             lines.append(f"| `{field.name}` | {dtype} | {info.description} |")
         return "\n".join(lines)
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Arrow gives a map column as a list of pairs; pydantic wants a dict."""
-    return {
-        name: dict(value)
-        if isinstance(value, list) and value and isinstance(value[0], tuple)
-        else value
-        for name, value in row.items()
-    }
 
 
 def _arrow_field(name: str, info: FieldInfo) -> pa.Field:

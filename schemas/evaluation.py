@@ -6,6 +6,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.arrow import Bytes, Record, Shares, Text
+from schemas.benchmarks.model import MatchRule
 
 # Up to this distance the least correlation stays the same; then it rises by 1/128 for each bit.
 FLAT_DISTANCE, DISTANCE_SLOPE = 48, 1 / 128
@@ -13,23 +14,55 @@ FLAT_DISTANCE, DISTANCE_SLOPE = 48, 1 / 128
 Aspect = Annotated[float, Field(gt=0), pa.float32()]
 
 
-class MatchRule(BaseModel):
-    """What counts as a copy of a benchmark's images, where it is not what `build` was told."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    perceptual: bool = Field(
-        default=True, description="false: equal bytes or pixels only, since hashes match strangers"
-    )
-    max_distance: int | None = Field(
-        default=None, ge=0, le=80, description="in place of the radius"
-    )
-    min_correlation: float | None = Field(default=None, ge=0, le=1, description="in place of it")
+# So much below the least correlation a candidate may be a copy all the same.
+BORDERLINE = 0.25
 
 
 def least_correlation(distance: int, base: float) -> float:
     """The correlation that makes a copy of a candidate at this Hamming distance."""
     return base + max(0, distance - FLAT_DISTANCE) * DISTANCE_SLOPE
+
+
+class SetRecord(BaseModel):
+    """What one evaluation set brought into the index."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_images: int = Field(description="files, all of them found by their digest")
+    num_codes: int = Field(description="perceptual codes of their variants")
+    num_exact_only: int = Field(description="images without any perceptual code")
+    num_flat_variants: int = Field(description="variants left out as too flat")
+    num_unreadable: int = Field(description="files that are no readable images")
+    num_canaries: int = Field(description="copies of its images that builds look for")
+    rule: MatchRule = Field(default=MatchRule(), description="what counts as a copy")
+
+
+class Calibration(BaseModel):
+    """What a background of ordinary images, half to demote hubs by and half to count, showed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_images: int = Field(description="images of the counting half")
+    num_hits_before: int = Field(description="of these, called a copy before hubs were demoted")
+    num_hits: int = Field(description="of these, called a copy of some evaluation image")
+    hits: tuple[str, ...] = Field(description="the first of them, as `image: evaluation image`")
+    demoted: dict[str, int] = Field(
+        description="codes that matched too much of the other half, now exact only, with their hits"
+    )
+
+
+class EvalIndexRecord(BaseModel):
+    """Which evaluation index a dataset was matched against."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uri: str
+    sha256: str = Field(
+        description="digest of the index's manifest, which holds its files' digests"
+    )
+    fingerprint: str
+    sets: dict[str, SetRecord] = Field(description="what each evaluation set brought")
+    calibration: Calibration | None = Field(description="null: no background was looked at")
 
 
 class ProtectedImage(Record):
@@ -43,11 +76,14 @@ class ProtectedImage(Record):
     )
     aspect: Aspect = Field(description="width by height, upright")
     box: Shares = Field(description="what lies inside its border: left, top, right, bottom, 0 to 1")
-    thumbnail: Bytes = Field(description="its luma, 32 x 32 bytes, row by row")
+    thumbnail: Bytes = Field(description="its luma at 32 x 32, row by row, 6 bits each")
     codes: Bytes = Field(description="perceptual codes of its variants, 32 bytes each")
     variants: Bytes = Field(description="which variant each code is of, a byte each")
     num_flat: Annotated[int, Field(ge=0), pa.uint16()] = Field(
         description="variants without a code, being too flat"
+    )
+    descriptor: Bytes = Field(
+        default=b"", description="float16 vector of the learned descriptor, if any"
     )
 
 

@@ -76,8 +76,15 @@ class LedgerRow(Reference):
     nearest_eval_correlation: Share | None = Field(
         description="correlation of the aligned thumbnails, -1 to 1"
     )
+    nearest_eval_cosine: Share | None = Field(
+        description="borderline cases only: cosine of the learned descriptors, if there are any"
+    )
     thumbnail: Bytes | None = Field(
         description="near copies only: the luma that was compared, 32 x 32 bytes, row by row"
+    )
+
+    preview: Bytes | None = Field(
+        description="near copies only: a small JPEG of it, so that the removal can be looked at"
     )
 
     shard: ShardNumber = Field(description="number of the shard that it was planned for")

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.arrow import Count, Counts, Record, Sha256, ShardNumber, Text
+from schemas.certificate import Certificate
+from schemas.evaluation import EvalIndexRecord
 
 SCHEMA_VERSION = "1"
 FINGERPRINT_VERSION = "phash256-luma64-v1"
@@ -52,19 +54,6 @@ class PlanRecord(Document):
     parts_sha256: str = Field(description="SHA-256 over the digests of all plan parts, in order")
 
 
-class EvalIndexRecord(BaseModel):
-    """Which evaluation index a build was matched against."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    uri: str
-    sha256: str = Field(
-        description="digest of the index's manifest, which holds its files' digests"
-    )
-    fingerprint: str
-    sets: dict[str, int] = Field(description="images by evaluation set")
-
-
 class BuildRecord(Document):
     """How the shards are built; `build.json`, written before the first shard."""
 
@@ -93,6 +82,8 @@ class Commit(Record):
     num_kept: Count = Field(description="samples in the shard")
     image_bytes: Count = Field(description="bytes of the kept images")
     outcomes: Counts = Field(description="candidates by outcome; they add up to num_candidates")
+    exact_copies: Counts = Field(default={}, description="exact copies removed, by evaluation set")
+    near_copies: Counts = Field(default={}, description="near copies removed, by evaluation set")
     merkle_root: Sha256 = Field(description="Merkle root of its samples")
 
 
@@ -105,6 +96,9 @@ class DatasetRecord(Document):
     build_sha256: str = Field(description="SHA-256 of build.json")
     manifest_sha256: str = Field(description="SHA-256 of manifest.parquet")
     decontamination: str = Field(description="what was matched against, or `not decontaminated`")
+    certificate: Certificate | None = Field(
+        default=None, description="what was found and how well it was looked; null: not matched"
+    )
     lineage: tuple[str, ...] = Field(default=(), description="datasets that this one derives from")
     num_shards: int
     num_candidates: int
@@ -144,6 +138,11 @@ def plan_part_path(shard: int) -> str:
 def commit_path(shard: int) -> str:
     """Path of a commit in its dataset."""
     return f"commits/{shard:05d}.json"
+
+
+def canary_path(batch: int) -> str:
+    """Path of the results of a batch of canaries in its dataset."""
+    return f"canaries/{batch:05d}.parquet"
 
 
 def content_path(folder: str, shard: int, content_sha256: str, extension: str) -> str:

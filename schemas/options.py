@@ -141,11 +141,24 @@ class MatchOptions(Options):
         ge=0,
         le=1,
     )
+    # Not compared by its path: the index records the model's digest.
+    descriptor: str = option(
+        "", "ONNX model that decides borderline cases; the one of the index", speed=True
+    )
+    min_cosine: float = option(
+        0.0,
+        "least cosine of descriptors that makes a borderline case a copy; 0: not used",
+        ge=0,
+        le=1,
+    )
 
 
 class PackOptions(Options):
-    """How shards are written."""
+    """How shards and ledgers are written."""
 
+    preview_px: int = option(
+        160, "longest side of the previews of near copies in the ledger; 0: none", ge=0, le=1024
+    )
     format: Literal["tar"] = option("tar", "format of the shards")
     scratch: str = option(
         "", "local folder for unfinished shards; default: the system's", speed=True
@@ -169,12 +182,18 @@ class IndexOptions(Options):
     eval_set: tuple[str, ...] = option(
         (), "NAME=PATH of an evaluation set: a folder, a tar or a parquet file with image bytes"
     )
+    root: str = option(
+        "", "folder of benchmarks, one folder each, named as in the registry (`benchmarks list`)"
+    )
+    benchmark: tuple[str, ...] = option(
+        (), "benchmark below --root to index; default: all that are there"
+    )
     extend: tuple[str, ...] = option(
         (), "an index whose images are taken over, without their files; several are merged"
     )
     output: str = option(..., "the index: a new local folder")
     profile: Profile = option(
-        "standard", "variants of each image: small (5), standard (20) or thorough (48)"
+        "standard", "variants of each image: small (5), standard (21) or thorough (49)"
     )
     background: tuple[str, ...] = option(
         (), "ordinary images (folder, tar or parquet), to find codes that match strangers"
@@ -182,12 +201,35 @@ class IndexOptions(Options):
     hub_hits: int = option(
         2, "codes that match more images of half the background are exact only", ge=0
     )
+    descriptor: str = option(
+        "", "ONNX copy-detection model, such as SSCD, to describe all images by (extra `onnx`)"
+    )
     canaries: int = option(
         256, "copies made of each set's images, by which builds measure recall", ge=0
     )
     seed: int = option(0, "seed of the canaries", ge=0, lt=2**63)
     max_pixels: int = option(1_000_000_000, "pixels of an image, width times height", gt=0)
     unit_images: int = option(2000, "images of one work unit", speed=True, gt=0)
+
+
+class DecontaminateOptions(Options):
+    """Which dataset to look through, for which evaluation images."""
+
+    dataset: str = option(..., "the dataset: a local folder or any fsspec URI", positional=True)
+    inspect: InspectOptions = InspectOptions()
+    match: MatchOptions = MatchOptions()
+
+
+class CertificateOptions(Options):
+    """Which certificate to show, and how."""
+
+    dataset: str = option(..., "the dataset: a local folder or any fsspec URI", positional=True)
+    json_file: str = option("", "write the certificate and all removed copies to this JSON file")
+    html: str = option("", "write a page with the removed pairs side by side to this file")
+    eval_index: str = option("", "the index, for its thumbnails; default: where the build had it")
+    eval_set: tuple[str, ...] = option(
+        (), "NAME=PATH of an evaluation set, to show its images themselves"
+    )
 
 
 class AuditOptions(Options):
@@ -201,3 +243,17 @@ class DemoOptions(Options):
 
     output: str = option("", "new local folder for the demo; default: a temporary one")
     seed: int = option(1, "seed of the miniature web", ge=0, lt=2**31)
+
+
+class BenchmarksOptions(Options):
+    """Which benchmarks to tell of, and where their files are."""
+
+    action: Literal["list", "show", "check"] = option(
+        ..., "list all, show one, or check what is below --root", positional=True
+    )
+    id: str = option("", "the benchmark to show", positional=True)
+    root: str = option("", "folder or fsspec URI with one folder for each benchmark, by its id")
+    benchmark: tuple[str, ...] = option(
+        (), "id of a benchmark that must be there; default: those whose folder is there"
+    )
+    count_tars: bool = option(False, "count images in tar files too, which reads them whole")

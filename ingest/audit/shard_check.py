@@ -15,6 +15,7 @@ from ingest.audit.finding import Finding, differing
 from ingest.inspect.header import EXTENSIONS
 from ingest.pack.tar import BLOCK, member_header
 from schemas.candidate import Candidate, Reference
+from schemas.certificate import set_of
 from schemas.ledger import LedgerRow
 from schemas.manifest import Commit, digest
 from schemas.merkle import EMPTY_ROOT, merkle_root, sample_leaf
@@ -85,9 +86,17 @@ def _check_ledger(commit: Commit, ledger: pa.Table) -> list[Finding]:
         commit.ledger_file,
         num_rows=(commit.num_candidates, ledger.num_rows),
         outcomes=(commit.outcomes, dict(_ordered(Counter(words)))),
+        exact_copies=(commit.exact_copies, _copies(ledger, Outcome.DUPLICATE_EXACT)),
+        near_copies=(commit.near_copies, _copies(ledger, Outcome.DUPLICATE_NEAR)),
         other_shards=(set(), numbers),
     )
     return findings
+
+
+def _copies(ledger: pa.Table, outcome: Outcome) -> dict[str, int]:
+    """Removed copies by evaluation set."""
+    rows = zip(ledger["outcome"].to_pylist(), ledger["nearest_eval"].to_pylist(), strict=True)
+    return dict(Counter(set_of(name or "") for word, name in rows if word == outcome.value))
 
 
 def _ordered(counted: Counter[str]) -> Iterator[tuple[str, int]]:

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 from ingest import storage
 from ingest.audit.finding import Finding, differing
 from ingest.audit.shard_check import check_shard
-from ingest.pack.seal import check_complete, decontamination, totals
+from ingest.audit.tombstones import check_tombstones
+from ingest.pack.seal import certificate, check_complete, decontamination, totals
 from schemas.manifest import (
     BUILD_FILE,
     DATASET_FILE,
@@ -43,6 +44,7 @@ class AuditReport:
     record: DatasetRecord | None = None
     findings: list[Finding] = field(default_factory=list)
     num_uncommitted: int = 0
+    num_removed: int = 0
 
     def lines(self) -> Iterator[str]:
         """The report as text, findings last."""
@@ -56,6 +58,8 @@ class AuditReport:
             yield f"kept: {record.num_kept:,} images, {record.image_bytes:,} bytes"
             yield f"decontamination: {record.decontamination}"
             yield f"Merkle root: {record.merkle_root}"
+        if self.num_removed:
+            yield f"removed after the fact: {self.num_removed:,} images have tombstones"
         if self.num_uncommitted:
             yield f"note: {self.num_uncommitted} files that no commit names (interrupted attempts)"
         for finding in self.findings:
@@ -84,12 +88,15 @@ def audit(dataset: str, on_shard: Callable[[str], None] = lambda name: None) -> 
     if rows is None:
         return report
     _check_totals(record, rows, report)
+    _check_certificate(record, rows, report)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for row, found in zip(
             rows, pool.map(partial(_check_row, dataset, record), rows), strict=True
         ):
             report.findings += found
             on_shard(row.shard_file)
+    found, report.num_removed = check_tombstones(dataset, record.merkle_root)
+    report.findings += found
     report.num_uncommitted = _count_uncommitted(dataset, rows)
     return report
 
@@ -138,6 +145,25 @@ def _check_totals(record: DatasetRecord, rows: list[Commit], report: AuditReport
         name: (value, getattr(record, name)) for name, value in totals(rows).items()
     }
     report.findings += differing(DATASET_FILE, num_shards=(len(rows), record.num_shards), **pairs)
+
+
+def _check_certificate(record: DatasetRecord, rows: list[Commit], report: AuditReport) -> None:
+    """The canary files by their digests; if they are sound, the certificate by recomputing it."""
+    files = record.certificate.canary_files if record.certificate else {}
+    findings: list[Finding] = []
+    for path, sha256 in files.items():
+        try:
+            content = storage.read_bytes(storage.join(report.dataset, path))
+            findings += differing(path, sha256=(sha256, digest(content)))
+        except FileNotFoundError:
+            findings.append(Finding(path, "expected a file, got none"))
+    report.findings += findings
+    if not findings:
+        try:
+            expected = certificate(report.dataset, record.build, rows)
+            report.findings += differing(DATASET_FILE, certificate=(expected, record.certificate))
+        except (AssertionError, OSError) as error:
+            report.findings.append(Finding(DATASET_FILE, f"certificate: {error}"))
 
 
 def _check_row(dataset: str, record: DatasetRecord, row: Commit) -> list[Finding]:

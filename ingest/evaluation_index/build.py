@@ -17,16 +17,17 @@ from ingest.evaluation_index.canaries import lowest_ranks
 from ingest.evaluation_index.fingerprints import Fingerprints
 from ingest.evaluation_index.layout import (
     MANIFEST,
+    TABLE_PREFIX,
     Arrays,
-    Calibration,
-    SetRecord,
     check_files,
+    lengths_of,
     read_manifest,
     write_index,
 )
 from ingest.evaluation_index.tables import build_tables
-from ingest.fingerprint import HASH_BITS, THUMBNAIL_PX
-from schemas.evaluation import MatchRule
+from ingest.fingerprint import HASH_BITS, PACKED_THUMBNAIL_BYTES
+from schemas.benchmarks.model import MatchRule
+from schemas.evaluation import Calibration, SetRecord
 from schemas.manifest import digest
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class IndexContent:
         num_canaries: int,
         profiles: Sequence[str],
         rules: Mapping[str, MatchRule],
+        descriptor_sha256: str = "",
     ) -> None:
         keys = [(name, "ascending") for name in ("set", "name", "sha256")]
         images = found.images.sort_by(keys).combine_chunks()
@@ -57,16 +59,23 @@ class IndexContent:
         self.canaries = lowest_ranks(found.canaries, num_canaries)
         self.profiles = tuple(sorted(set(profiles)))
         self.rules = dict(rules)
+        self.descriptor_sha256 = descriptor_sha256
         self.unreadable = np.asarray(images["pixels_sha256"].is_null())
         self.arrays = _arrays(images)
+        exact_only = {name for name, rule in self.rules.items() if not rule.perceptual}
+        unwanted = np.isin(np.array(self.sets, dtype=object), list(exact_only))
+        self.demote(np.flatnonzero(np.repeat(unwanted, self._codes_of())).tolist())
         self.calibration: Calibration | None = None
 
     def demote(self, places: Sequence[int]) -> None:
         """Drop these codes: their images are found by their other codes and digests only."""
         kept = np.ones(len(self.arrays["codes"]), bool)
         kept[list(places)] = False
-        for name in ("codes", "owner", "variant"):
+        for name in ("codes", "variant"):
             self.arrays[name] = np.ascontiguousarray(self.arrays[name][kept])
+        ends = self.arrays["code_ends"]
+        gone = np.concatenate([[0], np.cumsum(~kept)])
+        self.arrays["code_ends"] = (ends - gone[ends]).astype(np.uint32)
 
     def write(self, folder: Path) -> None:
         """Write the index into an empty folder."""
@@ -74,10 +83,15 @@ class IndexContent:
             "profiles": self.profiles,
             "sets": {name: record.model_dump() for name, record in self._records().items()},
             "calibration": self.calibration.model_dump() if self.calibration else None,
+            "descriptor_sha256": self.descriptor_sha256,
             "versions": {name: version(name) for name in _VERSIONED},
         }
-        arrays = {**self.arrays, **build_tables(self.arrays["codes"])}
+        tables = build_tables(self.arrays["codes"])
+        arrays = self.arrays | {f"{TABLE_PREFIX}{name}": one for name, one in tables.items()}
         write_index(folder, arrays, self.names, self.canaries, facts)
+
+    def _codes_of(self) -> NDArray[np.int64]:
+        return lengths_of(self.arrays["code_ends"])
 
     def _check_names(self) -> None:
         for before, name in zip(self.names, self.names[1:], strict=False):
@@ -86,7 +100,7 @@ class IndexContent:
 
     def _records(self) -> dict[str, SetRecord]:
         sets, set_of = np.unique(np.array(self.sets, dtype=object), return_inverse=True)
-        codes_of = np.bincount(self.arrays["owner"], minlength=len(self.names))
+        codes_of = self._codes_of()
         canaries_of = self.canaries["set"].to_pylist()
         records = {}
         for number, name in enumerate(sets.tolist()):
@@ -166,14 +180,21 @@ def _arrays(images: pa.Table) -> Arrays:
         "pixels_owner": pixels_owner,
         "aspect": np.array(images["aspect"], np.float32),
         "box": np.array(boxes, np.float32).reshape(-1, 4),
-        "thumbnail": _joined(images["thumbnail"], THUMBNAIL_PX**2).reshape(
-            -1, THUMBNAIL_PX, THUMBNAIL_PX
-        ),
+        "thumbnail": _joined(images["thumbnail"], PACKED_THUMBNAIL_BYTES),
         "num_flat": np.array(images["num_flat"], np.uint16),
         "codes": np.ascontiguousarray(codes).view(np.uint64).reshape(-1, HASH_BITS // 64),
-        "owner": np.repeat(owners, counts),
+        "code_ends": np.cumsum(counts, dtype=np.uint32),
         "variant": variants,
+        "descriptor": _descriptors(images),
     }
+
+
+def _descriptors(images: pa.Table) -> NDArray[np.float16]:
+    """float16 [E, D]; an unreadable image has zeros, which no vector is near."""
+    vectors = images["descriptor"].to_pylist()
+    width = max(map(len, vectors), default=0)
+    joined = b"".join(vector or bytes(width) for vector in vectors)
+    return np.frombuffer(joined, np.float16).reshape(len(vectors), width // 2)
 
 
 def _joined(column: pa.ChunkedArray, width: int) -> NDArray[np.uint8]:

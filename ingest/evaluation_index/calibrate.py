@@ -15,12 +15,11 @@ import pyarrow as pa
 
 from ingest.errors import InspectError
 from ingest.evaluation_index.build import IndexContent
-from ingest.evaluation_index.layout import Calibration
 from ingest.evaluation_index.search import EvaluationIndex, Match, Query
 from ingest.evaluation_index.sources import EvalSet, read_images
 from ingest.fingerprint import View
 from ingest.inspect.decode import configure_pillow, inspect_image
-from schemas.evaluation import BackgroundImage
+from schemas.evaluation import BackgroundImage, Calibration
 from schemas.options import MatchOptions
 from schemas.outcome import Outcome
 

@@ -15,7 +15,7 @@ def fingerprints_of(index: EvaluationIndex) -> Fingerprints:
     names = [index.name_of(owner) for owner in range(num_images)]
     sets = [set_name for set_name, record in sorted(index.manifest.sets.items())
             for _ in range(record.num_images)]  # fmt: skip
-    codes_of = np.bincount(arrays["owner"], minlength=num_images)
+    codes_of = index.codes_of()
     pixels: list[bytes | None] = [None] * num_images
     for owner, digest in zip(arrays["pixels_owner"].tolist(), arrays["pixels"], strict=True):
         pixels[owner] = digest.tobytes()
@@ -30,6 +30,7 @@ def fingerprints_of(index: EvaluationIndex) -> Fingerprints:
         "codes": _pieces(arrays["codes"].tobytes(), codes_of * 32),
         "variants": _pieces(arrays["variant"].tobytes(), codes_of),
         "num_flat": arrays["num_flat"].tolist(),
+        "descriptor": [one.tobytes() for one in arrays["descriptor"]],
     }
     return Fingerprints(ProtectedImage.columns_to_table(columns), index.canaries)
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ingest.errors import InspectError
 from ingest.evaluation_index.canaries import CanaryDraw
+from ingest.evaluation_index.descriptor import Descriptor
 from ingest.evaluation_index.sources import EvalSet, read_images
 from ingest.evaluation_index.variants import (
     IDENTITY,
@@ -19,8 +20,8 @@ from ingest.evaluation_index.variants import (
     VARIANTS,
     variant_lumas,
 )
-from ingest.fingerprint import Luma, code_of, thumbnail
-from ingest.inspect.decode import configure_pillow, inspect_picture
+from ingest.fingerprint import PACKED_THUMBNAIL_BYTES, Luma, code_of, pack_thumbnail
+from ingest.inspect.decode import configure_pillow, inspect_picture, small_picture
 from ingest.inspect.grey import content_box, luma_of
 from schemas.evaluation import Canary, ProtectedImage
 from schemas.options import IndexOptions
@@ -56,10 +57,15 @@ def fingerprint_set(eval_set: EvalSet, options: IndexOptions) -> Fingerprints:
     """What an index keeps of the images of a set, or of a part of one."""
     # As in the decoder processes of a crawl: the same files must be readable on both sides.
     configure_pillow()
+    descriptor = Descriptor(options.descriptor) if options.descriptor else None
     images: list[ProtectedImage] = []
     canaries = CanaryDraw(options.canaries, options.seed)
     for name, content in read_images(eval_set):
         image = _protect(eval_set.name, _printable(name), content, options)
+        if descriptor is not None and image.pixels_sha256 is not None:
+            pixels = small_picture(content, 2 * descriptor.side_px, options.max_pixels)
+            vector = descriptor.describe(pixels).astype(np.float16).tobytes()
+            image = image.model_copy(update={"descriptor": vector})
         images.append(image)
         if image.pixels_sha256 is not None:
             canaries.offer(image, content)
@@ -77,9 +83,14 @@ def _protect(set_name: str, name: str, content: bytes, options: IndexOptions) ->
         inspection, grey = inspect_picture(content, options.max_pixels)
     except InspectError as error:
         logger.warning("%s/%s: only its digest is indexed: %s", set_name, name, error)
-        blank: dict[str, Any] = {"codes": b"", "variants": b"", "num_flat": 0}
+        blank: dict[str, Any] = {"codes": b"", "variants": b"", "num_flat": 0, "descriptor": b""}
         return ProtectedImage(
-            **known, **blank, pixels_sha256=None, aspect=1.0, box=(), thumbnail=bytes(1024)
+            **known,
+            **blank,
+            pixels_sha256=None,
+            aspect=1.0,
+            box=(),
+            thumbnail=bytes(PACKED_THUMBNAIL_BYTES),
         )
     codes, variants, num_flat = _codes(grey, options.profile)
     height, width = grey.shape
@@ -89,10 +100,11 @@ def _protect(set_name: str, name: str, content: bytes, options: IndexOptions) ->
         pixels_sha256=bytes.fromhex(inspection.pixels_sha256),
         aspect=width / height,
         box=(left / width, top / height, right / width, bottom / height),
-        thumbnail=thumbnail(luma_of(grey)).tobytes(),
+        thumbnail=pack_thumbnail(inspection.views[0].thumbnail),
         codes=codes,
         variants=variants,
         num_flat=num_flat,
+        descriptor=b"",
     )
 
 

@@ -8,11 +8,12 @@ pixels.npy          uint8 [P, 32], sorted: digests of the pixels of the P readab
 pixels_owner.npy    uint32 [P]: whose digest it is
 aspect.npy          float32 [E]: width by height
 box.npy             float32 [E, 4]: what lies inside the border, shares of the sides
-thumbnail.npy       uint8 [E, 32, 32]: luma
+thumbnail.npy       uint8 [E, 768]: luma at 32x32, the upper 6 bits of each pixel
 num_flat.npy        uint16 [E]: variants that are too flat for a code
 codes.npy           uint64 [N, 4]: perceptual codes, sorted by set, name and variant
-owner.npy           uint32 [N]: whose code it is
+code_ends.npy       uint32 [E]: where the codes of each image end
 variant.npy         uint8 [N]: which variant of the image, an index into `variants`
+descriptor.npy      float16 [E, D]: unit vectors of a learned descriptor; D is 0 without one
 table_*.npy         look-up tables over the codes (`tables`); none in a small index
 canaries.parquet    copies of some of the images, by which a build measures recall
 
@@ -33,48 +34,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ingest.errors import SetupError
 from ingest.evaluation_index.variants import VARIANTS
-from schemas.evaluation import MatchRule
+from schemas.evaluation import Calibration, SetRecord
 from schemas.manifest import FINGERPRINT_VERSION, decode, digest, encode
 
 INDEX_FORMAT = "uncurated-evaluation-index-2"
 MANIFEST, NAMES, CANARIES = "manifest.json", "names.arrow", "canaries.parquet"
 ARRAYS = (
     *("sha256", "sha256_owner", "pixels", "pixels_owner"),
-    *("aspect", "box", "thumbnail", "num_flat", "codes", "owner", "variant"),
+    *("aspect", "box", "thumbnail", "num_flat", "codes", "code_ends", "variant", "descriptor"),
 )
 TABLE_PREFIX = "table_"
 _HASHED_BLOCK_BYTES = 1 << 20
 _NAMES_SCHEMA = pa.schema([pa.field("name", pa.large_string(), nullable=False)])
 
 Arrays = dict[str, NDArray[Any]]
-
-
-class SetRecord(BaseModel):
-    """What one evaluation set brought into the index."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_images: int = Field(description="files, all of them found by their digest")
-    num_codes: int = Field(description="perceptual codes of their variants")
-    num_exact_only: int = Field(description="images without any perceptual code")
-    num_flat_variants: int = Field(description="variants left out as too flat")
-    num_unreadable: int = Field(description="files that are no readable images")
-    num_canaries: int = Field(description="copies of its images that builds look for")
-    rule: MatchRule = Field(default=MatchRule(), description="what counts as a copy")
-
-
-class Calibration(BaseModel):
-    """What a background of ordinary images, half to demote hubs by and half to count, showed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_images: int = Field(description="images of the counting half")
-    num_hits_before: int = Field(description="of these, called a copy before hubs were demoted")
-    num_hits: int = Field(description="of these, called a copy of some evaluation image")
-    hits: tuple[str, ...] = Field(description="the first of them, as `image: evaluation image`")
-    demoted: dict[str, int] = Field(
-        description="codes that matched too much of the other half, now exact only, with their hits"
-    )
 
 
 class FileRecord(BaseModel):
@@ -97,6 +70,7 @@ class IndexManifest(BaseModel):
     variants: tuple[str, ...] = VARIANTS
     sets: dict[str, SetRecord]
     calibration: Calibration | None = None
+    descriptor_sha256: str = Field(default="", description="the model of descriptor.npy, if any")
     versions: dict[str, str]
     files: dict[str, FileRecord]
     manifest_sha256: str = Field(
@@ -175,6 +149,13 @@ def map_arrays(folder: Path, manifest: IndexManifest) -> Arrays:
     }
     # Plain arrays of the same memory: slicing an np.memmap takes ten times as long.
     return {name: np.asarray(values) for name, values in mapped.items()}
+
+
+def lengths_of(ends: NDArray[Any]) -> NDArray[np.int64]:
+    """int64 [n]: how much each has, of n ends that follow one another."""
+    bounds = np.concatenate([np.zeros(1, np.int64), ends.astype(np.int64)])
+    lengths: NDArray[np.int64] = bounds[1:] - bounds[:-1]
+    return lengths
 
 
 def map_names(folder: Path) -> pa.Array:

@@ -1,5 +1,6 @@
 """Looks crawled images up in an evaluation index: by digest, then by hash, then by thumbnail."""
 
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,16 +20,17 @@ from ingest.evaluation_index.layout import (
     MANIFEST,
     TABLE_PREFIX,
     check_files,
+    lengths_of,
     map_arrays,
     map_names,
     read_manifest,
 )
 from ingest.evaluation_index.tables import Tables
 from ingest.evaluation_index.variants import VARIANTS, place_of
-from ingest.evaluation_index.verify import aligned_correlation
-from ingest.fingerprint import THUMBNAIL_PX, View
-from schemas.evaluation import MatchRule, least_correlation
-from schemas.manifest import EvalIndexRecord, digest
+from ingest.fingerprint import THUMBNAIL_PX, View, unpack_thumbnail
+from schemas.benchmarks.model import MatchRule
+from schemas.evaluation import BORDERLINE, EvalIndexRecord, least_correlation
+from schemas.manifest import digest
 from schemas.options import MatchOptions
 from schemas.outcome import Outcome
 
@@ -68,6 +70,9 @@ class Match:
     correlation: float | None
     outcome: Outcome | None
     place: int = -1
+    # Not a copy by hash and thumbnail, but not far from it; a learned descriptor may decide.
+    borderline: bool = False
+    cosine: float | None = None
 
 
 class EvaluationIndex:
@@ -81,7 +86,11 @@ class EvaluationIndex:
         self.arrays = arrays
         self._names = map_names(folder)
         self.canaries = pq.read_table(folder / CANARIES, memory_map=True)
-        tables = {name: values for name, values in arrays.items() if name.startswith(TABLE_PREFIX)}
+        tables = {
+            name.removeprefix(TABLE_PREFIX): values
+            for name, values in arrays.items()
+            if name.startswith(TABLE_PREFIX)
+        }
         self._tables = Tables(arrays["codes"], tables)
         self._digests = {
             variant: (_as_items(arrays[name]), arrays[f"{name}_owner"])
@@ -95,7 +104,8 @@ class EvaluationIndex:
             uri=str(folder),
             sha256=digest((folder / MANIFEST).read_bytes()),
             fingerprint=manifest.fingerprint,
-            sets={name: record.num_images for name, record in manifest.sets.items()},
+            sets=manifest.sets,
+            calibration=manifest.calibration,
         )
 
     @classmethod
@@ -129,16 +139,24 @@ class EvaluationIndex:
         """`set/name` of an evaluation image."""
         return str(self._names[owner].as_py())
 
+    def codes_of(self) -> NDArray[np.int64]:
+        """int64 [E]: how many perceptual codes each image has."""
+        return lengths_of(self.arrays["code_ends"])
+
+    def cosine(self, name: str, vector: NDArray[np.float32]) -> float:
+        """Cosine of a learned descriptor, a unit vector, and that of the image `set/name`."""
+        owner = self._names.index(name).as_py()
+        return float(self.arrays["descriptor"][owner].astype(np.float32) @ vector)
+
     def num_codes_of(self, name: str) -> int:
         """How many perceptual codes the image `set/name` has; 0 if there is no such image."""
         owner = self._names.index(name).as_py()
-        first, last = np.searchsorted(self.arrays["owner"], (owner, owner + 1))
-        return int(last - first) if owner >= 0 else 0
+        return int(self.codes_of()[owner]) if owner >= 0 else 0
 
     def thumbnail_of(self, name: str) -> bytes | None:
         """The thumbnail of the image `set/name`, 32 x 32 bytes; None if there is no such image."""
         owner = self._names.index(name).as_py()
-        return None if owner < 0 else bytes(self.arrays["thumbnail"][owner].tobytes())
+        return None if owner < 0 else unpack_thumbnail(self.arrays["thumbnail"][owner]).tobytes()
 
     def _match_digests(self, queries: Sequence[Query]) -> list[Match | None]:
         matches: list[Match | None] = [None] * len(queries)
@@ -187,7 +205,7 @@ class EvaluationIndex:
         first: Match | None = None
         seen: set[tuple[int, int]] = set()
         for distance, place, view in candidates:
-            owner = int(self.arrays["owner"][place])
+            owner = self._owner_of(place)
             # Of all variants of an image the nearest is the best start.
             if (owner, view) in seen:
                 continue
@@ -204,33 +222,60 @@ class EvaluationIndex:
     def _verify(
         self, view: View, view_name: str, place: int, distance: int, options: MatchOptions
     ) -> Match:
-        owner = int(self.arrays["owner"][place])
+        owner = self._owner_of(place)
         variant = VARIANTS[self.arrays["variant"][place]]
-        correlation, outcome = None, None
-        if view.thumbnail:
-            correlation = self._correlation(view, owner, variant)
-            if is_copy(distance, correlation, self._rule_of(owner), options):
-                outcome = Outcome.DUPLICATE_NEAR
         name = self.name_of(owner)
-        return Match(name, variant, view_name, distance, correlation, outcome, place)
+        if not view.thumbnail:
+            return Match(name, variant, view_name, distance, None, None, place)
+        correlation = self._correlation(view, owner, variant)
+        surplus = correlation_surplus(distance, correlation, self._rule_of(owner), options)
+        return Match(
+            name,
+            variant,
+            view_name,
+            distance,
+            correlation,
+            Outcome.DUPLICATE_NEAR if surplus >= 0 else None,
+            place,
+            borderline=-BORDERLINE <= surplus < 0,
+        )
 
     def _correlation(self, view: View, owner: int, variant: str) -> float:
+        # Only what searches pays for numba: half a second.
+        from ingest.evaluation_index.verify import aligned_correlation
+
         box = tuple(self.arrays["box"][owner].astype(np.float64).tolist())
         start = place_of(variant, float(self.arrays["aspect"][owner]), box)
         query = np.frombuffer(view.thumbnail, np.uint8).reshape(THUMBNAIL_PX, THUMBNAIL_PX)
-        return aligned_correlation(query, self.arrays["thumbnail"][owner], start)
+        return aligned_correlation(query, unpack_thumbnail(self.arrays["thumbnail"][owner]), start)
+
+    def _owner_of(self, place: int) -> int:
+        return int(np.searchsorted(self.arrays["code_ends"], place, side="right"))
 
     def _rule_of(self, owner: int) -> MatchRule:
         number = int(np.searchsorted(self._set_ends, owner, side="right"))
         return self.manifest.sets[self._sets[number]].rule
 
 
-def is_copy(distance: int, correlation: float, rule: MatchRule, options: MatchOptions) -> bool:
-    """Whether a candidate at this distance, with this correlation, is a copy."""
+def correlation_surplus(
+    distance: int, correlation: float, rule: MatchRule, options: MatchOptions
+) -> float:
+    """By how much a candidate correlates more than a copy must; negative: it is none."""
     radius = options.match_radius if rule.max_distance is None else rule.max_distance
     base = options.min_correlation if rule.min_correlation is None else rule.min_correlation
-    near = rule.perceptual and distance <= radius
-    return near and correlation >= least_correlation(distance, base)
+    if not rule.perceptual or distance > radius:
+        return -math.inf
+    return correlation - least_correlation(distance, base)
+
+
+def describe_match(match: Match) -> str:
+    """Why a candidate is a copy, in words."""
+    if match.outcome is Outcome.DUPLICATE_EXACT:
+        return f"{match.name}: equal {match.variant}"
+    return (
+        f"{match.name} ({match.variant}; {match.view} view): {match.distance} bits away, "
+        f"correlation {match.correlation:.2f}"
+    )
 
 
 def copy_index(uri: str, folder: Path) -> None:

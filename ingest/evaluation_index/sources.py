@@ -16,11 +16,10 @@ import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.errors import SetupError
-from ingest.inspect.header import EXTENSIONS, sniff_format
+from ingest.inspect.header import SUFFIXES, sniff_format
 
 logger = logging.getLogger(__name__)
 
-_IMAGE_SUFFIXES = frozenset({f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg"})
 _BYTES_COLUMNS = ("image", "img", "bytes", "image_bytes", "jpg", "jpeg", "png", "webp")
 _PARQUET_MAGIC = b"PAR1"
 _HEAD_BYTES = 2048
@@ -47,9 +46,9 @@ class EvalSet:
 
     def split(self, num_images: int) -> "list[EvalSet]":
         """This set in parts of about so many images; a tar or parquet file is one part."""
-        if not storage.is_folder(self.path):
+        if self.files is None and not storage.is_folder(self.path):
             return [self]
-        files = sorted(storage.list_files(self.path))
+        files = sorted(self.files or storage.list_files(self.path))
         starts = range(0, len(files), num_images)
         parts = [tuple(files[start : start + num_images]) for start in starts] or [()]
         return [replace(self, files=part) for part in parts]
@@ -172,4 +171,4 @@ def _is_image(name: str, head: bytes) -> bool:
         return True
     path = PurePosixPath(name)
     # Hidden files named as images are mostly macOS's side files.
-    return path.suffix.lower() in _IMAGE_SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")

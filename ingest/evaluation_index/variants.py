@@ -101,7 +101,7 @@ _MIRRORED_TURNED: dict[str, _Place] = {
     "mirrored_180": partial(_turn, matrix=(1, 0, 0, -1)),
     "mirrored_270": partial(_turn, matrix=(0, -1, -1, 0)),
 }
-_SQUARES = {f"square_{side:g}": partial(_square, side=side) for side in (1.0, 0.85)}
+_SQUARES = {f"square_{side:g}": partial(_square, side=side) for side in (1.0, 0.875)}
 
 _SMALL: dict[str, _Place] = {
     IDENTITY: partial(_crop, wide=1, high=1),
@@ -115,8 +115,9 @@ _STANDARD: dict[str, _Place] = {
     **_MIRRORED,
     **_TURNED,
     **_crops(0.95),
-    **_crops(0.9),
+    **_crops(0.85),
     **_crops(0.775),
+    **_crops(0.7),
     **_crops(0.9, off=0.025),
     **_SQUARES,
     **_rotations(2.5, inscribed=False),
@@ -126,8 +127,8 @@ _STANDARD: dict[str, _Place] = {
 _THOROUGH: dict[str, _Place] = {
     **_STANDARD,
     **_MIRRORED_TURNED,
-    **_crops(0.85),
-    **_crops(0.7),
+    **_crops(0.9),
+    **_crops(0.65),
     **_crops(0.85, off=0.04),
     **_crops(0.8, off=0.07),
     **_cuts(0.9),

@@ -9,9 +9,9 @@ logo spoils a few windows, a stranger nearly all.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ingest.evaluation_index.instructions import compiled
 from ingest.fingerprint import THUMBNAIL_PX, Luma
 
 Floats = NDArray[np.float64]
@@ -41,7 +41,7 @@ def aligned_correlation(query: Luma, original: Luma, place: Floats) -> float:
     return float(_windowed_correlation(left, right, aligned))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _smooth(image: Floats) -> Floats:
     """Binomial 3x3; edges repeat."""
     smoothed = np.empty_like(image)
@@ -56,7 +56,7 @@ def _smooth(image: Floats) -> Floats:
     return smoothed
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sample(image: Floats, place: Floats, out: Floats) -> int:
     """Fill out[k] with value, x and y gradient at each place, and whether it lies inside.
 
@@ -84,7 +84,7 @@ def _sample(image: Floats, place: Floats, out: Floats) -> int:
     return inside
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fit(query: Floats, samples: Floats) -> tuple[float, float, float, float, float]:
     """Correlation, gain, both means and mean residual of query ~ samples, inside only."""
     n = mean_q = mean_s = 0.0
@@ -110,7 +110,7 @@ def _fit(query: Floats, samples: Floats) -> tuple[float, float, float, float, fl
     return correlation, gain, mean_q, mean_s, rest / n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _step(query: Floats, samples: Floats, fit: tuple[float, float, float, float, float]) -> Floats:
     """The change of place [2, 3] that fits best to first order."""
     _, gain, mean_q, mean_s, rest = fit
@@ -142,7 +142,7 @@ def _step(query: Floats, samples: Floats, fit: tuple[float, float, float, float,
     return np.asarray(np.linalg.solve(normal, target)[:6].reshape(2, 3))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _align(query: Floats, original: Floats, start: Floats) -> Floats:
     """The best place on the way from `start`, by correlation."""
     place, best_place, best = start.copy(), start.copy(), -2.0
@@ -167,7 +167,7 @@ def _align(query: Floats, original: Floats, start: Floats) -> Floats:
     return best_place
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _windowed_correlation(query: Floats, original: Floats, place: Floats) -> float:
     """Mean of the windows' correlations, where either thumbnail is textured and both are there."""
     samples = np.empty((_N * _N, 4))

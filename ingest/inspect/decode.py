@@ -6,12 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from ingest.errors import InspectError
 from ingest.fingerprint import Luma, View, view_of
 from ingest.inspect.exif import read_exif
-from ingest.inspect.grey import content_box, describe, grey_picture, luma_of, pixel_digest
+from ingest.inspect.grey import (
+    content_box,
+    describe,
+    grey_picture,
+    luma_of,
+    over_white,
+    pixel_digest,
+    upright,
+)
 from ingest.inspect.header import EXTENSIONS, declared_size, sniff_format
 from schemas.outcome import Outcome
 
@@ -72,6 +82,29 @@ def inspect_picture(content: bytes, max_pixels: int) -> tuple[Inspection, Luma]:
         views=_views(grey),
     )
     return inspection, grey
+
+
+def small_picture(content: bytes, side_px: int, max_pixels: int) -> NDArray[np.uint8]:
+    """The upright first frame in colour, uint8 [h, w, 3], over white, its sides at most `side_px`.
+
+    Raises InspectError if the bytes are no usable image.
+    """
+    image_format = sniff_format(content)
+    if image_format not in EXTENSIONS:
+        raise InspectError(Outcome.NOT_AN_IMAGE, f"starts with {content[:16]!r}")
+    with _open(content, image_format, max_pixels) as image:
+        try:
+            orientation, _ = read_exif(image, [])
+            image.draft("RGB", (side_px, side_px))
+            small = over_white(image)
+            small.thumbnail((side_px, side_px))
+            # Pillow turns TIFF by itself.
+            turned = image.format == "TIFF"
+            return upright(np.asarray(small), None if turned else orientation)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise InspectError(Outcome.CORRUPT, describe(error)) from error
 
 
 def configure_pillow() -> None:

@@ -1,7 +1,8 @@
 """The program of a decoder process: reads requests from a socket, answers with what the image is.
 
-A request is (spool, offset, length); an answer is a length and a JSON array. The process limits its
-own memory, and an alarm of the kernel kills it when one image takes too long, even inside C code.
+A request is (spool, offset, length, side), an answer a length and a JSON array: what the image is,
+or, if `side` is not 0, its pixels with sides of at most so many. The process limits its own memory,
+and an alarm of the kernel kills it when one image takes too long, even inside C code.
 """
 
 import contextlib
@@ -19,11 +20,11 @@ from pathlib import Path
 import orjson
 
 from ingest.errors import InspectError
-from ingest.inspect.decode import configure_pillow, inspect_image
+from ingest.inspect.decode import configure_pillow, inspect_image, small_picture
 from ingest.spool import read_region
 from schemas.outcome import Outcome
 
-REQUEST = struct.Struct("<IQQ")
+REQUEST = struct.Struct("<IQQI")
 ANSWER_LENGTH = struct.Struct("<I")
 # For tests of the sandbox: with this variable set, these markers in a file are obeyed.
 MARKERS_VARIABLE = "UNCURATED_TEST_DECODER_MARKERS"
@@ -44,19 +45,24 @@ def main(argv: list[str]) -> None:
     # A reset or broken pipe means that nobody waits for the rest.
     with contextlib.suppress(ConnectionError):
         while len(request := stream.read(REQUEST.size)) == REQUEST.size:
-            spool, offset, length = REQUEST.unpack(request)
+            spool, offset, length, side_px = REQUEST.unpack(request)
             signal.setitimer(signal.ITIMER_REAL, timeout_s)
-            found = _inspect(spools[spool], offset, length, max_pixels)
+            found = _answer(spools[spool], offset, length, side_px, max_pixels)
             answer = orjson.dumps(found, default=_text)
             signal.setitimer(signal.ITIMER_REAL, 0)
             channel.sendall(ANSWER_LENGTH.pack(len(answer)) + answer)
 
 
-def _inspect(descriptor: int, offset: int, length: int, max_pixels: int) -> list[object]:
-    """The answer: ["ok", fields of Inspection ...] or [outcome, detail]."""
+def _answer(
+    descriptor: int, offset: int, length: int, side_px: int, max_pixels: int
+) -> list[object]:
+    """The answer: [outcome, detail], or "ok" before the fields of an Inspection or a picture."""
     try:
         content = read_region(descriptor, offset, length)
         _obey_markers(content)
+        if side_px:
+            pixels = small_picture(content, side_px, max_pixels)
+            return ["ok", *pixels.shape[:2], pixels.tobytes()]
         return ["ok", *astuple(inspect_image(content, max_pixels))]
     except InspectError as error:
         return [error.outcome.value, error.detail]

@@ -36,7 +36,7 @@ def grey_picture(
     if grey is None:
         grey = np.asarray(_to_grey(_decode_fast(content, image, notes) or image))
     # Pillow turns TIFF by itself.
-    return grey if image.format == "TIFF" else _upright(grey, orientation)
+    return grey if image.format == "TIFF" else upright(grey, orientation)
 
 
 def pixel_digest(grey: Luma) -> str:
@@ -191,12 +191,23 @@ def _finite_range(values: NDArray[np.float64]) -> tuple[float, float]:
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
 
 
-def _upright(grey: Luma, orientation: int | None) -> Luma:
+def upright(pixels: NDArray[np.uint8], orientation: int | None) -> NDArray[np.uint8]:
+    """Pixels, uint8 [H, W] or [H, W, 3], turned as EXIF says."""
     if orientation in (None, 1):
-        return grey
-    tagged = Image.fromarray(grey)
+        return pixels
+    tagged = Image.fromarray(pixels)
     tagged.getexif()[0x0112] = orientation
     return np.asarray(ImageOps.exif_transpose(tagged))
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """The first frame in mode RGB: alpha over white, deep pixels as grey of 8 bits."""
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
 
 
 def describe(error: Exception) -> str:

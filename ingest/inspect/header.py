@@ -14,6 +14,8 @@ EXTENSIONS = {
     "ico": "ico",
     "jp2": "jp2",
 }
+# What names of image files end in.
+SUFFIXES = frozenset({f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg", ".tif"})
 _SVG = re.compile(
     rb"^(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg\b", re.S
 )

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from ingest.errors import InspectError
 from ingest.fingerprint import View
@@ -32,7 +34,8 @@ _CLOSE_TIMEOUT_S = 1.0
 @dataclass(frozen=True)
 class _Job:
     region: Region
-    done: "asyncio.Future[Inspection]"
+    side_px: int
+    done: "asyncio.Future[Any]"
 
 
 class DecoderPool:
@@ -48,10 +51,21 @@ class DecoderPool:
 
     async def inspect(self, region: Region) -> Inspection:
         """What the image in `region` is; raises InspectError, also when it killed its decoder."""
-        job = _Job(region, asyncio.get_running_loop().create_future())
+        *plain, notes, views = await self._ask(region, 0)
+        fields = [*plain, tuple(notes), tuple(map(_view, views))]
+        return Inspection(*fields)
+
+    async def small_picture(self, region: Region, side_px: int) -> NDArray[np.uint8]:
+        """The image in colour, uint8 [h, w, 3], sides at most `side_px`; raises InspectError."""
+        height, width, pixels = await self._ask(region, side_px)
+        return np.frombuffer(b64decode(pixels), np.uint8).reshape(height, width, 3)
+
+    async def _ask(self, region: Region, side_px: int) -> list[Any]:
+        job = _Job(region, side_px, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         self.feed()
-        return await job.done
+        answer: list[Any] = await job.done
+        return answer
 
     def feed(self) -> None:
         """Hand waiting jobs to the least busy decoders."""
@@ -107,7 +121,7 @@ class _Decoder:
         region = job.region
         # If the process just died, reading sees the end of the stream and deals with all its jobs.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            request = REQUEST.pack(region.spool, region.offset, region.length)
+            request = REQUEST.pack(region.spool, region.offset, region.length, job.side_px)
             self._running[1].sendall(request)
 
     def close(self) -> int:
@@ -167,8 +181,6 @@ def _settle(job: _Job, answer: list[Any]) -> None:
         return
     status, *values = answer
     if status == "ok":
-        *plain, notes, views = values
-        fields = [*plain, tuple(notes), tuple(map(_view, views))]
-        job.done.set_result(Inspection(*fields))
+        job.done.set_result(values)
     else:
         job.done.set_exception(InspectError(Outcome(status), values[0]))

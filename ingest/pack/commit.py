@@ -12,6 +12,7 @@ from ingest.inspect.header import EXTENSIONS
 from ingest.pack.ledger import Item, ledger_table, sample_json
 from ingest.pack.tar import Sample, write_tar
 from ingest.spool import Spool
+from schemas.certificate import set_of
 from schemas.manifest import (
     Commit,
     commit_path,
@@ -73,6 +74,8 @@ def pack_shard(content: ShardContent, spool: Spool, dataset: str, scratch: str) 
         num_kept=len(kept),
         image_bytes=sum(item.visit.body.length for item in kept if item.visit and item.visit.body),
         outcomes=_count(content.items),
+        exact_copies=_copies(content.items, Outcome.DUPLICATE_EXACT),
+        near_copies=_copies(content.items, Outcome.DUPLICATE_NEAR),
         merkle_root=merkle_root(tar.leaves).hex(),
     )
     check_conservation(commit)
@@ -123,6 +126,12 @@ def _ledger_bytes(content: ShardContent) -> bytes:
     table = ledger_table(content.items, content.shard)
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def _copies(items: list[Item], outcome: Outcome) -> dict[str, int]:
+    """Removed copies by evaluation set."""
+    found = (item.match.name for item in items if item.outcome is outcome and item.match)
+    return dict(sorted(Counter(set_of(name) for name in found).items()))
 
 
 def _count(items: list[Item]) -> dict[str, int]:

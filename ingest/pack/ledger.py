@@ -1,12 +1,16 @@
 """Rows of a finished shard -> ledger columns, and the JSON that goes into the shard."""
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
 
-from ingest.evaluation_index.search import VIEWS, Match
+from ingest.evaluation_index.search import MIN_QUERY_TEXTURE, VIEWS, Match
 from ingest.fetch.crawler import Visit
 from ingest.inspect.decode import Inspection
 from schemas.candidate import Candidate
@@ -26,6 +30,7 @@ class Item:
     visit: Visit | None = None
     inspection: Inspection | None = None
     match: Match | None = None
+    preview: bytes | None = None
     offset_bytes: int | None = None
 
 
@@ -35,6 +40,13 @@ def ledger_table(items: list[Item], shard: int) -> pa.Table:
     columns = zip(*rows, strict=True) if rows else ((),) * len(LedgerRow.model_fields)
     named = dict(zip(LedgerRow.model_fields, map(list, columns), strict=True))
     return LedgerRow.columns_to_table(named)
+
+
+def encode_preview(pixels: NDArray[np.uint8]) -> bytes:
+    """A small picture, uint8 [h, w, 3], as JPEG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
 
 
 def sample_json(item: Item) -> bytes:
@@ -84,6 +96,7 @@ def _row(item: Item, shard: int) -> tuple[Any, ...]:
         length,
         *_inspection_values(item.inspection),
         *_match_values(item),
+        item.preview,
         shard,
         item.offset_bytes,
         length if item.offset_bytes is not None else None,
@@ -137,7 +150,7 @@ def _inspection_values(inspection: Inspection | None) -> tuple[Any, ...]:
         inspection.pixels_sha256,
         plain.code.hex(),
         plain.texture,
-        trimmed[0].code.hex() if trimmed else None,
+        trimmed[0].code.hex() if trimmed and trimmed[0].texture >= MIN_QUERY_TEXTURE else None,
     )
 
 
@@ -145,7 +158,7 @@ def _match_values(item: Item) -> tuple[Any, ...]:
     """`nearest_eval` to `thumbnail`."""
     match = item.match
     if match is None:
-        return (None,) * 6
+        return (None,) * 7
     near_copy = item.inspection is not None and item.outcome is Outcome.DUPLICATE_NEAR
     views = item.inspection.views if item.inspection and near_copy else ()
     return (
@@ -154,6 +167,7 @@ def _match_values(item: Item) -> tuple[Any, ...]:
         match.view,
         match.distance,
         match.correlation,
+        match.cosine,
         views[VIEWS.index(match.view)].thumbnail if views else None,
     )
 

@@ -10,9 +10,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ingest import storage
+from ingest.canary_run import num_batches, read_results
 from ingest.errors import SetupError
 from ingest.options_record import option_differences
 from ingest.pack.commit import check_conservation
+from schemas.certificate import Certificate, CopyCounts, certify
+from schemas.evaluation import EvalIndexRecord
 from schemas.manifest import (
     BUILD_FILE,
     DATASET_FILE,
@@ -22,7 +25,6 @@ from schemas.manifest import (
     BuildRecord,
     Commit,
     DatasetRecord,
-    EvalIndexRecord,
     PlanRecord,
     decode,
     digest,
@@ -68,6 +70,12 @@ def read_seal(dataset: str) -> DatasetRecord | None:
         return None
 
 
+def read_manifest(dataset: str) -> list[Commit]:
+    """The commits of a finished dataset, by shard; raises FileNotFoundError."""
+    content = storage.read_bytes(storage.join(dataset, MANIFEST_FILE))
+    return Commit.from_table(pq.read_table(io.BytesIO(content)))
+
+
 def seal_dataset(dataset: str, commits: Sequence[Commit]) -> DatasetRecord:
     """Write the manifest, then `dataset.json`; raises AssertionError if it does not add up."""
     plan_bytes = storage.read_bytes(storage.join(dataset, PLAN_FILE))
@@ -84,11 +92,35 @@ def seal_dataset(dataset: str, commits: Sequence[Commit]) -> DatasetRecord:
         build_sha256=digest(build_bytes),
         manifest_sha256=digest(manifest),
         decontamination=decontamination(build),
+        certificate=certificate(dataset, build, rows),
         num_shards=len(rows),
         **totals(rows),
     ).sealed()
     storage.write_bytes(storage.join(dataset, DATASET_FILE), encode(record))
     return record
+
+
+def certificate(dataset: str, build: BuildRecord, rows: Sequence[Commit]) -> Certificate | None:
+    """What the commits and the canaries of a dataset tell; None if it was not matched."""
+    index = build.eval_index
+    if index is None:
+        return None
+    results, digests = read_results(dataset, num_batches(index))
+    expected = sum(record.num_canaries for record in index.sets.values())
+    if len(results) != expected:
+        raise AssertionError(f"expected {expected} canaries, got {len(results)}")
+    outcomes: Counter[str] = Counter()
+    exact: Counter[str] = Counter()
+    near: Counter[str] = Counter()
+    for row in rows:
+        outcomes.update(row.outcomes)
+        exact.update(row.exact_copies)
+        near.update(row.near_copies)
+    looked_up = (Outcome.KEPT, Outcome.DUPLICATE_EXACT, Outcome.DUPLICATE_NEAR)
+    counts = CopyCounts(
+        num_candidates=sum(outcomes[word] for word in looked_up), exact=exact, near=near
+    )
+    return certify(index, build.options["match"], counts, results, digests)
 
 
 def totals(rows: Sequence[Commit]) -> dict[str, Any]:
@@ -134,9 +166,12 @@ def decontamination(build: BuildRecord) -> str:
     index = build.eval_index
     if index is None:
         return NOT_DECONTAMINATED
-    sets = ", ".join(f"{name} ({count})" for name, count in sorted(index.sets.items()))
-    radius = build.options["match"]["match_radius"]
-    return f"against {sets}; radius {radius} of 256 bits; index sha256 {index.sha256}"
+    sets = ", ".join(f"{name} ({one.num_images})" for name, one in sorted(index.sets.items()))
+    match = build.options["match"]
+    return (
+        f"against {sets}; radius {match['match_radius']} of 256 bits, correlation "
+        f"{match['min_correlation']}; index sha256 {index.sha256}"
+    )
 
 
 def _comparable(record: BuildRecord) -> dict[str, Any]:

@@ -43,6 +43,15 @@ def test_files_are_listed_relative_to_their_folder(root):
     assert storage.is_folder(root)
 
 
+def test_the_names_in_a_folder_are_listed_without_what_lies_deeper(root):
+    for name in ("b", "a", "sub/c", "sub/deep/d"):
+        storage.write_bytes(storage.join(root, *name.split("/")), b"")
+    assert storage.list_names(root) == ["a", "b", "sub"]
+    assert storage.list_names(storage.join(root, "sub")) == ["c", "deep"]
+    assert storage.list_names(storage.join(root, "a")) == []
+    assert storage.list_names(storage.join(root, "nothing")) == []
+
+
 def test_globs_are_expanded_in_order(root):
     for name in ("2.csv", "1.csv", "x.txt"):
         storage.write_bytes(storage.join(root, name), b"")

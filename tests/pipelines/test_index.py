@@ -107,7 +107,9 @@ def test_extending_gives_the_files_of_building_at_once(both, sets, tmp_path):
 
 
 def test_an_index_cannot_be_extended_by_a_set_that_it_has(both, sets, tmp_path):
-    with pytest.raises(SetupError, match=f"once, got 'b' in --eval-set and in --extend {both}"):
+    with pytest.raises(
+        SetupError, match=f"once, got 'b' in --eval-set or --root and in --extend {both}"
+    ):
         build(tmp_path / "index", sets, "b", extend=(str(both),))
     copy = shutil.copytree(both, tmp_path / "copy")
     with pytest.raises(SetupError, match=f"'a' in --extend {both} and in --extend {copy}"):
@@ -181,9 +183,12 @@ def test_the_command_indexes_two_sets_and_extends_them(sets, tmp_path):
         (["--eval-set=a=/no/such/place"], "got nothing at /no/such/place"),
         (["--eval-set=a={sets}/a/labels.txt"], "expected a folder, .tar or .parquet"),
         (["--eval-set=a={empty}"], "expected images, got none in {empty}, but 0 other"),
-        (["--eval-set=a={sets}/text"], "expected images, got none in a"),
+        (["--eval-set=a={sets}/text"], "expected images in each set, got none in a"),
         (["--eval-set=a={sets}/a", "--extend={sets}"], "expected an evaluation index with"),
-        (["--eval-set=a={sets}/a", "--extend={both}"], "got 'a' in --eval-set and in --extend"),
+        (
+            ["--eval-set=a={sets}/a", "--extend={both}"],
+            "got 'a' in --eval-set or --root and in --extend",
+        ),
         (["--eval-set=a={sets}/a", "--background={sets}/text"], "--background: expected images"),
         (["--eval-set=a={sets}/a", "--background={empty}"], "got none in {empty}"),
         (["--eval-set=a={sets}/a", "--background=/nowhere"], "got nothing at /nowhere"),
@@ -227,3 +232,38 @@ def test_crawled_pictures_are_no_copies_of_evaluation_images(both):
     opened = EvaluationIndex.open(str(both))
     found = [look_up(opened, picture.content) for picture in pictures(40)]
     assert [match for match in found if match is not None and match.outcome is not None] == []
+
+
+@pytest.fixture
+def root(sets, tmp_path):
+    """Two benchmarks of the registry, laid out as it knows: one of them exact only."""
+    shutil.copytree(sets / "b", tmp_path / "caltech-101" / "all")
+    shutil.copytree(sets / "c", tmp_path / "mnist" / "test")
+    return tmp_path
+
+
+def test_benchmarks_below_a_root_are_indexed_with_their_rules(root, tmp_path):
+    record = index(IndexOptions(root=str(root), output=str(tmp_path / "x"), canaries=0), RUNNER)
+    assert sorted(record.sets) == ["caltech-101", "mnist"]
+    assert not record.sets["mnist"].rule.perceptual
+    assert record.sets["mnist"].num_codes == 0
+    assert record.sets["mnist"].num_exact_only == record.sets["mnist"].num_images == 4
+    assert record.sets["caltech-101"].num_codes > 20
+    opened = EvaluationIndex.open(str(tmp_path / "x"))
+    assert opened.num_codes_of("caltech-101/all/00.png") > 10
+    one = index(
+        IndexOptions(root=str(root), benchmark=("mnist",), output=str(tmp_path / "y"), canaries=0),
+        RUNNER,
+    )
+    assert sorted(one.sets) == ["mnist"]
+
+
+def test_a_benchmark_that_is_not_there_is_named_with_its_places(root, tmp_path):
+    options = IndexOptions(root=str(root), benchmark=("dtd",), output=str(tmp_path / "x"))
+    with pytest.raises(SetupError, match=r"dtd/val: expected one of .* got nothing"):
+        index(options, RUNNER)
+    unknown = IndexOptions(root=str(root), benchmark=("imagenet",), output=str(tmp_path / "x"))
+    with pytest.raises(SetupError, match=r"--benchmark: expected one of \d+ benchmarks, got"):
+        index(unknown, RUNNER)
+    with pytest.raises(SetupError, match="--root: expected folders of benchmarks"):
+        index(IndexOptions(root=str(tmp_path / "none"), output=str(tmp_path / "x")), RUNNER)

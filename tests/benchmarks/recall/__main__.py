@@ -187,11 +187,18 @@ def kinds_table(trials: Sequence[Trial]) -> str:
 
 def strangers_table(half: Half, uri: str, protected: set[str]) -> str:
     """How many images that are no copies were called one, by kind."""
-    lines = ["", "| strangers | images | called copies | share % |", "|---|---:|---:|---:|"]
+    lines = [
+        "",
+        "| strangers | images | called copies | share % | of what |",
+        "|---|---:|---:|---:|---|",
+    ]
     named: list[str] = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         counts: dict[str, Counter[str]] = defaultdict(Counter)
+        others: Half = "published" if half == "tuning" else "tuning"
         strangers = [one for one in originals(half, STRANGERS) if one.name not in protected]
+        # Photographs of the other packages: those of one package show the same places.
+        strangers += originals(others, {"photo": 400})
         for one, found in zip(
             strangers,
             pool.map(partial(_try_stranger, uri=uri), strangers, chunksize=32),
@@ -200,10 +207,12 @@ def strangers_table(half: Half, uri: str, protected: set[str]) -> str:
             counts[one.kind]["all"] += 1
             if found:
                 counts[one.kind]["hit"] += 1
+                counts[one.kind]["of " + found.split("/")[1].split("-")[0]] += 1
                 named.append(f"- {one.name}: {found}")
     for kind, count in counts.items():
         share = 100 * count["hit"] / count["all"]
-        lines.append(f"| {kind} | {count['all']} | {count['hit']} | {share:.2f} |")
+        of = ", ".join(f"{name[3:]} {n}" for name, n in sorted(count.items()) if name[:3] == "of ")
+        lines.append(f"| {kind} | {count['all']} | {count['hit']} | {share:.2f} | {of} |")
     return "\n".join([*lines, "", *named]) + "\n"
 
 

@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from ingest.inspect.decode import configure_pillow
 from tests.benchmarks.corpus import DATA, MIN_LUMA_STD, place_boxes
-from tests.benchmarks.sources import fetch_package
+from tests.benchmarks.sources import MAX_PIXELS, fetch_package
 
 Half = Literal["tuning", "published"]
 
@@ -50,6 +51,7 @@ class Original:
 
 def originals(half: Half, counts: dict[str, int], *, data: Path = DATA) -> list[Original]:
     """`counts[kind]` distinct images of each kind ("photo" or one of the files' kinds)."""
+    configure_pillow()
     found: list[Original] = []
     for kind, count in counts.items():
         source = _photos(half, data) if kind == "photo" else _files(kind, half, data)
@@ -68,13 +70,13 @@ def _files(kind: str, half: Half, data: Path) -> Iterator[Original]:
         if path.is_file() and len(content := path.read_bytes()) >= _MIN_FILE_BYTES
     }
     for digest, (path, content) in sorted(by_digest.items()):
-        if int(digest[-1], 16) % 2 == wanted and _is_large_enough(content):
+        if int(digest[-1], 16) % 2 == wanted and _has_usual_size(content):
             yield Original(kind, f"{kind}-{digest[:12]}-{path.name}", content)
 
 
-def _is_large_enough(content: bytes) -> bool:
+def _has_usual_size(content: bytes) -> bool:
     with Image.open(io.BytesIO(content)) as image:
-        return min(image.size) >= _MIN_SIDE_PX
+        return min(image.size) >= _MIN_SIDE_PX and image.width * image.height <= MAX_PIXELS
 
 
 def _photos(half: Half, data: Path) -> Iterator[Original]:
@@ -110,4 +112,6 @@ def _tiles(path: Path) -> Iterator[Original]:
         if np.asarray(tile.convert("L")).std() >= MIN_LUMA_STD:
             buffer = io.BytesIO()
             tile.save(buffer, "JPEG", quality=draw.randint(75, 95))
-            yield Original("photo", f"photo-{path.stem}-{number}", buffer.getvalue())
+            # Wallpapers of one name are in many folders.
+            digest = sha256(str(path).encode()).hexdigest()[:8]
+            yield Original("photo", f"photo-{digest}-{path.stem}-{number}", buffer.getvalue())

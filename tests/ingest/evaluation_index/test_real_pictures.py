@@ -33,7 +33,7 @@ EDITS = {
     "turned right": (lambda image: image.rotate(-90, expand=True), JPEG, {"turned_90"}),
     "upside down": (lambda image: image.rotate(180), JPEG, {"turned_180"}),
     "crop 0.95": (lambda image: cropped(image, 0.95), JPEG, {"centre_0.95"}),
-    "crop 0.9": (lambda image: cropped(image, 0.9), JPEG, {"centre_0.9"}),
+    "crop 0.9": (lambda image: cropped(image, 0.9), JPEG, None),
     "crop 0.85": (lambda image: cropped(image, 0.85), JPEG, None),
     "rotated by 5": (
         lambda image: image.rotate(5, Image.Resampling.BICUBIC, expand=True),

@@ -15,12 +15,13 @@ from ingest.evaluation_index.search import (
     MIN_QUERY_TEXTURE,
     Match,
     Query,
-    is_copy,
+    correlation_surplus,
 )
 from ingest.evaluation_index.variants import VARIANTS, place_of
 from ingest.evaluation_index.verify import aligned_correlation
-from ingest.fingerprint import View
-from schemas.evaluation import Canary, MatchRule, ProtectedImage, least_correlation
+from ingest.fingerprint import View, pack_thumbnail, unpack_thumbnail
+from schemas.benchmarks.model import MatchRule
+from schemas.evaluation import BORDERLINE, Canary, ProtectedImage, least_correlation
 from schemas.options import MatchOptions
 from schemas.outcome import Outcome
 from tests.ingest.evaluation_index.conftest import Workbench
@@ -40,7 +41,8 @@ def image(number, codes=(), sha256=None, pixels=None, thumbnail=0, set_name="s")
         pixels_sha256=pixels or number.to_bytes(32),
         aspect=1.0,
         box=(0.0, 0.0, 1.0, 1.0),
-        thumbnail=THUMBNAILS[thumbnail],
+        thumbnail=pack_thumbnail(THUMBNAILS[thumbnail]),
+        descriptor=b"",
         codes=b"".join(codes),
         variants=bytes(range(len(codes))),
         num_flat=0,
@@ -86,10 +88,15 @@ def distance(one, other):
     return (int.from_bytes(one) ^ int.from_bytes(other)).bit_count()
 
 
+def stored(thumbnail):
+    """What an index gives back of a thumbnail."""
+    return unpack_thumbnail(np.frombuffer(pack_thumbnail(thumbnail), np.uint8)).tobytes()
+
+
 def correlation(thumbnail, owner, variant):
     one, other = (
-        np.frombuffer(THUMBNAILS[number], np.uint8).reshape(32, 32)
-        for number in (thumbnail, owner % 4)
+        np.frombuffer(one, np.uint8).reshape(32, 32)
+        for one in (THUMBNAILS[thumbnail], stored(THUMBNAILS[owner % 4]))
     )
     return aligned_correlation(one, other, place_of(variant, 1.0))
 
@@ -109,9 +116,10 @@ def plain_match(codes, asked, thumbnail, options):
             continue
         seen.add((owner, number))
         found = correlation(thumbnail, owner, variant)
-        copy = is_copy(bits, found, MatchRule(), options)
+        surplus = correlation_surplus(bits, found, MatchRule(), options)
+        copy, open_case = surplus >= 0, -BORDERLINE <= surplus < 0
         name, looked = f"s/{owner:03d}", ("plain", "trimmed")[number]
-        match = Match(name, variant, looked, bits, found, NEAR if copy else None, place)
+        match = Match(name, variant, looked, bits, found, NEAR if copy else None, place, open_case)
         first = first or match
         if copy:
             return match
@@ -158,10 +166,10 @@ def test_a_copy_needs_more_correlation_the_further_it_is():
     assert [least_correlation(bits, 0.35) for bits in (0, 48)] == [0.35, 0.35]
     assert least_correlation(80, 0.35) == pytest.approx(0.6)
     rule, options = MatchRule(), MatchOptions(min_correlation=0.35)
-    assert is_copy(48, 0.35, rule, options)
-    assert not is_copy(48, 0.349, rule, options)
-    assert not is_copy(80, 0.59, rule, options)
-    assert is_copy(80, 0.61, rule, options)
+    assert correlation_surplus(48, 0.35, rule, options) >= 0
+    assert correlation_surplus(48, 0.349, rule, options) < 0
+    assert correlation_surplus(80, 0.59, rule, options) < 0
+    assert correlation_surplus(80, 0.61, rule, options) >= 0
 
 
 @given(st.integers(0, 80), st.floats(0, 1))
@@ -256,10 +264,10 @@ def test_of_many_alike_only_the_nearest_eight_are_verified():
     ("rule", "outcomes"),
     [
         (MatchRule(), [NEAR, NEAR, None]),
-        (MatchRule(perceptual=False), [None, None, None]),
-        (MatchRule(max_distance=9), [NEAR, None, None]),
-        (MatchRule(min_correlation=0.0), [NEAR, NEAR, None]),
-        (MatchRule(min_correlation=1.0), [None, None, None]),
+        (MatchRule(perceptual=False, note="why"), [None, None, None]),
+        (MatchRule(max_distance=9, note="why"), [NEAR, None, None]),
+        (MatchRule(min_correlation=0.0, note="why"), [NEAR, NEAR, None]),
+        (MatchRule(min_correlation=1.0, note="why"), [None, None, None]),
     ],
 )
 def test_the_rule_of_a_set_decides_for_it_alone(rule, outcomes):
@@ -274,13 +282,13 @@ def test_the_rule_of_a_set_decides_for_it_alone(rule, outcomes):
 
 
 def test_a_rule_may_be_wider_than_the_options():
-    index = index_of([image(0, [bytes(32)])], s=MatchRule(max_distance=40))
+    index = index_of([image(0, [bytes(32)])], s=MatchRule(max_distance=40, note="why"))
     (found,) = look_up(index, query(flipped(bytes(32), 40, 1)), match_radius=3)
     assert found.outcome is NEAR
 
 
 def test_exact_copies_are_found_whatever_the_rule_or_options_say():
-    index = index_of([image(1, sha256=b"a" * 32)], s=MatchRule(perceptual=False))
+    index = index_of([image(1, sha256=b"a" * 32)], s=MatchRule(perceptual=False, note="why"))
     (found,) = look_up(index, query(sha256=b"a" * 32), match_radius=0, min_correlation=1)
     assert found == Match("s/001", "bytes", "plain", 0, 1.0, EXACT)
 
@@ -353,7 +361,7 @@ def test_an_index_without_codes_matches_by_digests():
 def test_images_are_asked_for_by_name():
     index = index_of([image(0, [bytes(32)] * 2), image(1, thumbnail=2), image(2, [bytes(32)])])
     assert [index.num_codes_of(f"s/{number:03d}") for number in range(4)] == [2, 0, 1, 0]
-    assert index.thumbnail_of("s/001") == THUMBNAILS[2]
+    assert index.thumbnail_of("s/001") == stored(THUMBNAILS[2])
     assert index.thumbnail_of("s/nobody") is None
     assert index.name_of(2) == "s/002"
 

@@ -16,9 +16,8 @@ from tests.building import pictures
 from tests.ingest.evaluation_index.conftest import REAL
 
 SAME = place_of("identity", 1.0)
-names = st.sampled_from(sorted(REAL))
-# Stars are so small that an aligner that starts beside them finds others.
-scenes = st.sampled_from(sorted(set(REAL) - {"hubble_deep_field.jpg"}))
+# Stars are points: a thumbnail of half the size shows others.
+names = st.sampled_from(sorted(REAL.keys() - {"hubble_deep_field.jpg"}))
 
 
 @cache
@@ -52,16 +51,16 @@ def test_a_picture_correlates_fully_with_itself(name):
     assert 0.94 < aligned_correlation(one, one, SAME) <= 1
 
 
-@settings(deadline=None, max_examples=60)
-@given(name=scenes, x=st.floats(-0.06, 0.06), y=st.floats(-0.06, 0.06), scale=st.floats(0.82, 0.95))
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(name=names, x=st.floats(-0.06, 0.06), y=st.floats(-0.06, 0.06), scale=st.floats(0.82, 0.95))
 def test_small_shifts_and_scales_are_found(name, x, y, scale):
     # Inside the original, so that no ground comes in.
     x, y = (np.clip(one, -(1 - scale) / 2, (1 - scale) / 2) for one in (x, y))
     shown = placed(original(name), np.array([[scale, 0, x], [0, scale, y]]))
-    assert aligned_correlation(small(shown), small(original(name)), SAME) > 0.5
+    assert aligned_correlation(small(shown), small(original(name)), SAME) > 0.6
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, derandomize=True)
 @given(name=names, degrees=st.floats(-6, 6), scale=st.floats(0.8, 0.88))
 def test_small_turns_are_found(name, degrees, scale):
     sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
@@ -102,12 +101,12 @@ def test_text_and_logos_leave_the_correlation_high(kind):
             assert aligned_correlation(marked, small(original(name)), SAME) > 0.5, (name, seed)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, derandomize=True)
 @given(name=names, gain=st.floats(0.5, 1.3), offset=st.floats(-20, 20))
-def test_brightness_and_contrast_hardly_matter(name, gain, offset):
+def test_brightness_and_contrast_do_not_matter(name, gain, offset):
     one = small(original(name))
     other = np.clip((one.astype(float) - 128) * gain + 128 + offset, 0, 255).astype(np.uint8)
-    assert aligned_correlation(other, one, SAME) > 0.5
+    assert aligned_correlation(other, one, SAME) > 0.85
 
 
 @pytest.mark.parametrize("kind", ["gamma", "darker", "less_contrast", "jpeg_30_10", "grey"])

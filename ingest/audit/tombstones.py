@@ -1,0 +1,57 @@
+"""Removals after the fact: are their files what the later certificates say?"""
+
+import io
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from ingest import storage
+from ingest.audit.finding import Finding, differing
+from schemas.manifest import decode, digest, encode
+from schemas.tombstone import CERTIFICATES, TOMBSTONES, Decontamination, Tombstone
+
+
+def check_tombstones(dataset: str, merkle_root: str) -> tuple[list[Finding], int]:
+    """What is wrong with the tombstones of a dataset, and how many there are."""
+    findings: list[Finding] = []
+    num_removed = 0
+    named: set[str] = set()
+    folder = storage.join(dataset, CERTIFICATES)
+    for name in storage.list_files(folder):
+        path = f"{CERTIFICATES}/{name}"
+        content = storage.read_bytes(storage.join(folder, name))
+        try:
+            record = decode(Decontamination, content)
+        except (ValidationError, UnicodeDecodeError) as error:
+            findings.append(Finding(path, f"expected a valid Decontamination, got {error}"))
+            continue
+        findings += differing(
+            path,
+            canonical_sha256=(digest(encode(record)), digest(content)),
+            merkle_root=(merkle_root, record.merkle_root),
+        )
+        counts = [
+            _count(dataset, file, sha, findings) for file, sha in record.tombstone_files.items()
+        ]
+        findings += differing(path, num_removed=(record.num_removed, sum(counts)))
+        num_removed += sum(counts)
+        named.update(record.tombstone_files)
+    for name in storage.list_files(storage.join(dataset, TOMBSTONES)):
+        if f"{TOMBSTONES}/{name}" not in named:
+            findings.append(
+                Finding(f"{TOMBSTONES}/{name}", "expected in a certificate, got in none")
+            )
+    return findings, num_removed
+
+
+def _count(dataset: str, path: str, sha256: str, findings: list[Finding]) -> int:
+    try:
+        content = storage.read_bytes(storage.join(dataset, path))
+        findings += differing(path, sha256=(sha256, digest(content)))
+        return len(Tombstone.from_table(pq.read_table(io.BytesIO(content))))
+    except FileNotFoundError:
+        findings.append(Finding(path, "expected a file, got none"))
+    except (pa.ArrowException, OSError, ValidationError) as error:
+        findings.append(Finding(path, f"expected a table of tombstones, got {error}"))
+    return 0

@@ -1,0 +1,147 @@
+"""`uncurated benchmarks`: what the registry holds, and what of it lies below a root."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ingest.benchmark_files import SplitCheck, check, expected_places, present_benchmarks
+from ingest.errors import SetupError
+from schemas.benchmarks import RegistryError, benchmark, load_benchmarks
+from schemas.benchmarks.model import Benchmark, Entry, Split
+from schemas.options import BenchmarksOptions
+
+
+def run_benchmarks(options: BenchmarksOptions) -> int:
+    """0, or 1 if a check finds a split missing or of another size; prints what was asked."""
+    if options.action == "show":
+        if not options.id:
+            raise SetupError("show: expected the id of a benchmark, got none")
+        _say(*description(_known(options.id)))
+        return 0
+    if options.id:
+        expected = f"--benchmark {options.id}" if options.action == "check" else "no id"
+        raise SetupError(f"{options.action}: expected {expected}, got {options.id!r}")
+    if options.action == "check":
+        return _check(options)
+    Console().print(registry_table(load_benchmarks().values()))
+    return 0
+
+
+def registry_table(benchmarks: Iterable[Benchmark]) -> Table:
+    """One row a benchmark: what it is, what of it is cleaned, how it is evaluated."""
+    found = list(benchmarks)
+    table = Table(title=f"{len(found)} benchmarks")
+    for heading in ("id", "category", "cleaned", "images", "protocols"):
+        right = heading == "images"
+        table.add_column(
+            heading,
+            justify="right" if right else "left",
+            no_wrap=heading == "id",
+            overflow="fold",
+        )
+    for one in found:
+        splits = ", ".join(split.name for split in one.clean_splits)
+        table.add_row(one.id, one.category, splits, _clean_images(one), ", ".join(one.protocols))
+    return table
+
+
+def description(one: Benchmark) -> list[str]:
+    """All that the registry says of a benchmark, and where to put its files, line by line."""
+    lines = [f"{one.name} ({one.id})"]
+    facts = {
+        "home": one.home,
+        "licence": one.licence,
+        "category": f"{one.category}: {one.category.explanation}",
+        "year": one.year,
+        "classes": one.classes,
+        "metric": f"{one.metric}: {one.metric.explanation}",
+        "shares images with": ", ".join(one.shares_images_with) or None,
+        "note": one.note,
+    }
+    lines += [f"  {name}: {value}" for name, value in facts.items() if value is not None]
+    for protocol in one.protocols:
+        lines.append(f"  protocol: {protocol}: {protocol.explanation}")
+        if protocol in one.recipe:
+            lines.append(f"    {_values(one.recipe[protocol])}")
+    if one.match.model_fields_set:
+        lines.append(f"  match: {_values(one.match)}")
+    for split in one.splits:
+        lines += _split_lines(one, split)
+    lines.append("Other spellings of these folders and files: schemas/benchmarks/README.md")
+    return lines
+
+
+def _split_lines(one: Benchmark, split: Split) -> list[str]:
+    size = "number of images not known" if split.num_images is None else f"{split.num_images:,}"
+    role = "cleaned" if split.clean else "not cleaned"
+    note = f"; {split.note}" if split.note else ""
+    places = expected_places(one, split)
+    return [
+        f"  split {split.name}: {size}, {role}{note}",
+        "    below the root as one of:",
+        *(f"      {place}" for place in places),
+    ]
+
+
+def _check(options: BenchmarksOptions) -> int:
+    if not options.root:
+        raise SetupError("check: expected --root, got none")
+    named = [_known(name) for name in options.benchmark]
+    found = named or present_benchmarks(options.root)
+    if not found:
+        raise SetupError(
+            f"--root: expected folders named after benchmarks, got none of "
+            f"{len(load_benchmarks())} ids in {options.root}"
+        )
+    checks = [
+        split for one in found for split in check(one, options.root, count_tars=options.count_tars)
+    ]
+    Console().print(_check_table(checks))
+    problems = [one.problem for one in checks if one.problem]
+    _say(*problems)
+    return 1 if problems else 0
+
+
+def _check_table(checks: Iterable[SplitCheck]) -> Table:
+    table = Table()
+    for heading in ("benchmark", "split", "cleaned", "layout", "paths", "images", "expected"):
+        right = heading in ("paths", "images", "expected")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
+    for one in checks:
+        place = one.place
+        table.add_row(
+            one.benchmark.id,
+            one.split.name,
+            "yes" if one.split.clean else "no",
+            escape(str(place.layout)) if place else "not there",
+            f"{len(place.paths):,}" if place else "",
+            "" if one.num_images is None else f"{one.num_images:,}",
+            "" if one.split.num_images is None else f"{one.split.num_images:,}",
+        )
+    return table
+
+
+def _known(name: str) -> Benchmark:
+    try:
+        return benchmark(name)
+    except RegistryError as error:
+        raise SetupError(str(error)) from error
+
+
+def _clean_images(one: Benchmark) -> str:
+    numbers = [split.num_images for split in one.clean_splits]
+    known = sum(number for number in numbers if number is not None)
+    return f"{known:,}" + ("" if all(numbers) else " + ?") if known else "?"
+
+
+def _values(entry: Entry) -> str:
+    values = entry.model_dump(mode="json", exclude_unset=True)
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _say(*lines: str) -> None:
+    console = Console(soft_wrap=True)
+    for line in lines:
+        console.print(line, markup=False, highlight=False)

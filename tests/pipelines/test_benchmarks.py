@@ -1,0 +1,90 @@
+import pytest
+
+from pipelines.command import main
+from schemas.benchmarks import load_benchmarks
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def told(capsys):
+    return " ".join(capsys.readouterr().out.split())
+
+
+def put_queries(root, count):
+    folder = root / "im2gps" / "query"
+    folder.mkdir(parents=True)
+    for number in range(count):
+        (folder / f"{number}.jpg").write_bytes(b"a picture")
+
+
+def test_list_names_every_benchmark(capsys):
+    assert main(["benchmarks", "list"]) == 0
+    text = told(capsys)
+    assert f"{len(load_benchmarks())} benchmarks" in text
+    assert all(name in text for name in load_benchmarks())
+    assert "imagenet-1k │ object │ val │ 50,000 │ linear_probe, fine_tune" in text
+
+
+def test_show_tells_everything_and_where_to_put_the_files(capsys):
+    assert main(["benchmarks", "show", "clevr-count"]) == 0
+    text = told(capsys)
+    for part in (
+        "CLEVR, number of objects (clevr-count)",
+        "licence: CC BY 4.0",
+        "shares images with: clevr-distance",
+        "epochs 50, schedule cosine, target number of objects",
+        "match: perceptual False, note Small objects",
+        "split val: 15,000, cleaned",
+        "folder clevr-count/CLEVR_v1.0/images/val",
+        "parquet clevr-count/val-*.parquet",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize("name", load_benchmarks())
+def test_every_benchmark_can_be_shown(name, capsys):
+    assert main(["benchmarks", "show", name]) == 0
+    assert f"({name})" in told(capsys)
+
+
+def test_check_finds_what_is_complete(tmp_path, capsys):
+    put_queries(tmp_path, 237)
+    assert main(["benchmarks", "check", f"--root={tmp_path}"]) == 0
+    assert "im2gps │ test │ yes │ folder: query │ 1 │ 237 │ 237" in told(capsys)
+
+
+def test_check_fails_on_another_number_of_images(tmp_path, capsys):
+    put_queries(tmp_path, 5)
+    assert main(["benchmarks", "check", f"--root={tmp_path}"]) == 1
+    assert "im2gps/test: expected 237 images, got 5 in folder: query" in told(capsys)
+
+
+def test_check_fails_if_a_named_benchmark_is_missing(tmp_path, capsys):
+    put_queries(tmp_path, 237)
+    arguments = ["check", f"--root={tmp_path}", "--benchmark=im2gps", "--benchmark=mnist"]
+    assert main(["benchmarks", *arguments]) == 1
+    assert "mnist/test: expected one of folder mnist/test; " in told(capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show"], "show: expected the id of a benchmark, got none"),
+        (["show", "imagnet-1k"], "got 'imagnet-1k'; did you mean imagenet-1k"),
+        (["check"], "check: expected --root, got none"),
+        (["check", "--root=x"], "--root: expected folders named after benchmarks, got none of"),
+        (["check", "--root=x", "--benchmark=y"], "benchmarks, got 'y'"),
+        (["list", "--rooot=x"], "expected a flag of this command, got --rooot=x"),
+        (["list", "mnist"], "list: expected no id, got 'mnist'"),
+        (["check", "mnist", "--root=x"], "check: expected --benchmark mnist, got 'mnist'"),
+    ],
+)
+def test_wrong_arguments_are_told_with_both_sides(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["benchmarks", *arguments]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
