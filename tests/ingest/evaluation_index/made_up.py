@@ -11,7 +11,6 @@ from schemas.evaluation import Canary, ProtectedImage
 from schemas.options import MatchOptions
 from tests.ingest.evaluation_index.conftest import Workbench
 
-
 NOWHERE = b"\xff" * 32
 THUMBNAILS = [np.random.default_rng(seed).bytes(1024) for seed in range(4)]
 codes_32 = st.binary(min_size=32, max_size=32)
