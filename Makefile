@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format bench lock docs clean
+.PHONY: demo test check format bench bench-recall lock docs clean
 
 demo: .venv/.demo                ## the whole data half on a miniature web, under 90 s
 	$(BIN)/uncurated demo
@@ -24,6 +24,10 @@ format: .venv/.dev               ## what `check` asks for, done
 
 bench: .venv/.dev                ## CPU time per image against img2dataset; see tests/benchmarks
 	$(BIN)/python -m tests.benchmarks.throughput
+
+bench-recall: .venv/.dev         ## copies of evaluation images found, and strangers; see tests/benchmarks
+	$(BIN)/python -m tests.benchmarks.recall
+	$(BIN)/python -m tests.benchmarks.lookup
 
 lock:                            ## resolve all extras together, newest allowed, into requirements.lock
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
