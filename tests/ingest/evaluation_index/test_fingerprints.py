@@ -149,3 +149,22 @@ def test_a_part_of_a_set_gives_its_rows_under_its_prefix(bench, tmp_path):
     assert parts == whole
     renamed = fingerprint_set(EvalSet("s", str(folder), "val/"), options).images
     assert renamed["name"].to_pylist() == ["val/a", "val/b"]
+
+
+def test_a_clear_palette_colour_stays_clear_in_the_crops(bench, row_of):
+    paletted = bench.picture("coffee.png").quantize(64)
+    clear = bench.encode(paletted, transparency=3)
+    with Image.open(io.BytesIO(clear)) as image:
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image.convert("RGBA"))
+    one, other = (codes_of(row_of(image)) for image in (clear, white.convert("RGB")))
+    assert one == other
+
+
+def test_a_large_jpeg_is_cropped_at_a_scale_that_keeps_the_hash(bench, row_of):
+    large = bench.picture("china.jpg").resize((4000, 2670), Image.Resampling.BICUBIC)
+    width, height = large.size
+    crop = large.crop((600, 400, width - 600, height - 400))
+    codes = codes_of(row_of(bench.encode(large, "JPEG", quality=90), profile="small"))
+    seen = inspect_image(bench.encode(crop, "JPEG", quality=90), MAX_PIXELS).views[0]
+    assert distance(codes["centre_0.7"], seen.code) <= 16

@@ -8,84 +8,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.evaluation_index.build import IndexContent
-from ingest.evaluation_index.fingerprints import Fingerprints
 from ingest.evaluation_index.search import (
     FARTHEST_REPORTED,
     MIN_QUERY_TEXTURE,
     Match,
-    Query,
     correlation_surplus,
 )
 from ingest.evaluation_index.variants import VARIANTS, place_of
 from ingest.evaluation_index.verify import aligned_correlation
-from ingest.fingerprint import View, pack_thumbnail, unpack_thumbnail
+from ingest.fingerprint import pack_thumbnail, unpack_thumbnail
 from schemas.benchmarks.model import MatchRule
-from schemas.evaluation import BORDERLINE, Canary, ProtectedImage, least_correlation
+from schemas.evaluation import BORDERLINE, least_correlation
 from schemas.options import MatchOptions
 from schemas.outcome import Outcome
-from tests.ingest.evaluation_index.conftest import Workbench
+from tests.ingest.evaluation_index.made_up import (
+    THUMBNAILS,
+    codes_32,
+    distance,
+    flipped,
+    image,
+    index_of,
+    look_up,
+    of_codes,
+    query,
+)
 
 NEAR, EXACT = Outcome.DUPLICATE_NEAR, Outcome.DUPLICATE_EXACT
-NOWHERE = b"\xff" * 32
-THUMBNAILS = [np.random.default_rng(seed).bytes(1024) for seed in range(4)]
-codes_32 = st.binary(min_size=32, max_size=32)
-
-
-def image(number, codes=(), sha256=None, pixels=None, thumbnail=0, set_name="s"):
-    """A made-up evaluation image `set_name/number` with these codes, one for each variant."""
-    return ProtectedImage(
-        set=set_name,
-        name=f"{number:03d}",
-        sha256=sha256 or number.to_bytes(32),
-        pixels_sha256=pixels or number.to_bytes(32),
-        aspect=1.0,
-        box=(0.0, 0.0, 1.0, 1.0),
-        thumbnail=pack_thumbnail(THUMBNAILS[thumbnail]),
-        descriptor=b"",
-        codes=b"".join(codes),
-        variants=bytes(range(len(codes))),
-        num_flat=0,
-    )
-
-
-def index_of(images, **rules):
-    tables = ProtectedImage.to_table(list(images)), Canary.to_table([])
-    content = IndexContent(Fingerprints(*tables), num_canaries=0, profiles=["small"], rules=rules)
-    return Workbench.opened(content)
-
-
-def of_codes(codes, each=2):
-    """An index of these codes, so many for each image, whose thumbnails differ."""
-    starts = range(0, len(codes), each)
-    return index_of(
-        image(number, codes[start : start + each], thumbnail=number % 4)
-        for number, start in enumerate(starts)
-    )
-
-
-def view(code, thumbnail=0, texture=256, certainty=bytes([9] * 256)):
-    return View(code, texture, certainty, b"" if thumbnail is None else THUMBNAILS[thumbnail])
-
-
-def query(*codes, sha256=NOWHERE, pixels=NOWHERE, **of_view):
-    return Query(sha256, pixels, tuple(view(code, **of_view) for code in codes))
-
-
-def look_up(index, *queries, **options):
-    return index.match(queries, MatchOptions(**options))
-
-
-def flipped(code, num_bits, seed):
-    """The code with this many bits changed, at random places or all in one half."""
-    chosen = np.random.default_rng(seed).permutation(256 if seed % 2 else 128)[:num_bits]
-    bits = np.unpackbits(np.frombuffer(code, np.uint8))
-    bits[chosen] ^= 1
-    return np.packbits(bits).tobytes()
-
-
-def distance(one, other):
-    return (int.from_bytes(one) ^ int.from_bytes(other)).bit_count()
 
 
 def stored(thumbnail):
@@ -286,62 +234,6 @@ def test_a_rule_may_be_wider_than_the_options():
     index = index_of([image(0, [bytes(32)])], s=MatchRule(max_distance=40, note="why"))
     (found,) = look_up(index, query(flipped(bytes(32), 40, 1)), match_radius=3)
     assert found.outcome is NEAR
-
-
-def test_exact_copies_are_found_whatever_the_rule_or_options_say():
-    index = index_of([image(1, sha256=b"a" * 32)], s=MatchRule(perceptual=False, note="why"))
-    (found,) = look_up(index, query(sha256=b"a" * 32), match_radius=0, min_correlation=1)
-    assert found == Match("s/001", "bytes", "plain", 0, 1.0, EXACT)
-
-
-# Zero bytes at either end: numpy strips them from S items when it hands them out.
-awkward = st.builds(
-    lambda zeros, middle, ones: (bytes(zeros) + middle + bytes(ones)).ljust(32, b"\0")[:32],
-    st.integers(0, 31),
-    st.binary(max_size=3),
-    st.integers(0, 31),
-)
-digest_sets = st.lists(codes_32 | awkward, min_size=1, max_size=40, unique=True)
-
-
-@settings(deadline=None, max_examples=60)
-@given(present=digest_sets, asked=st.lists(codes_32 | awkward, max_size=20))
-def test_a_digest_is_found_if_and_only_if_it_is_there(present, asked):
-    by_bytes = index_of(image(n, sha256=one, pixels=NOWHERE) for n, one in enumerate(present))
-    by_pixels = index_of(image(n, sha256=NOWHERE, pixels=one) for n, one in enumerate(present))
-    asked = [one for one in (*asked, *present) if one != NOWHERE]
-    absent = b"\xfe" * 32
-    expected = [f"s/{present.index(one):03d}" if one in present else None for one in asked]
-    found = look_up(by_bytes, *[query(sha256=one, pixels=absent) for one in asked])
-    assert [one and (one.name, one.variant) for one in found] == [
-        name and (name, "bytes") for name in expected
-    ]
-    found = look_up(by_pixels, *[query(sha256=absent, pixels=one) for one in asked])
-    assert [one and (one.name, one.variant) for one in found] == [
-        name and (name, "pixels") for name in expected
-    ]
-
-
-def test_equal_bytes_win_over_equal_pixels_and_those_over_near_codes():
-    index = index_of(
-        [
-            image(0, [bytes(32)]),
-            image(1, [bytes(32)], pixels=b"b" * 32),
-            image(2, sha256=b"a" * 32),
-        ]
-    )
-    first = query(bytes(32), sha256=b"a" * 32, pixels=b"b" * 32)
-    found = look_up(index, first, replace(first, sha256=NOWHERE), query(bytes(32)))
-    assert [(one.name, one.variant, one.outcome) for one in found] == [
-        ("s/002", "bytes", EXACT),
-        ("s/001", "pixels", EXACT),
-        ("s/000", "identity", NEAR),
-    ]
-
-
-def test_equal_bytes_in_two_sets_belong_to_the_first():
-    both = [image(0, sha256=b"a" * 32, set_name=name) for name in ("b", "a")]
-    assert look_up(index_of(both), query(sha256=b"a" * 32))[0].name == "a/000"
 
 
 def test_no_queries_give_no_matches():
