@@ -1,7 +1,7 @@
 """Bytes of an image -> its canonical pixels: the upright luma of the first frame, over white.
 
 JPEG is decoded to grey, at half its size or less if both sides stay at least 192 px: that reads the
-whole file and costs little more than its entropy decoding. All else keeps its size.
+whole file and costs little more than its entropy decoding. All else is reduced as far by averaging.
 """
 
 from hashlib import sha256
@@ -14,7 +14,7 @@ from PIL import Image, ImageChops, ImageOps
 
 from ingest.fingerprint import LUMA_PX, Luma
 
-JPEG_MIN_PX = 192
+MIN_SIDE_PX = 192
 _MAX_NOTE_CHARS = 200
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 
@@ -34,9 +34,14 @@ def grey_picture(
     """
     grey = _decode_jpeg(content, image, notes) if image.format in ("JPEG", "MPO") else None
     if grey is None:
-        grey = np.asarray(_to_grey(_decode_fast(content, image, notes) or image))
+        grey = _reduced(_to_grey(_decode_fast(content, image, notes) or image))
     # Pillow turns TIFF by itself.
     return grey if image.format == "TIFF" else upright(grey, orientation)
+
+
+def _reduced(grey: Image.Image) -> Luma:
+    step = min(grey.size) // MIN_SIDE_PX
+    return np.asarray(grey.reduce(step) if step > 1 else grey)
 
 
 def pixel_digest(grey: Luma) -> str:
@@ -97,16 +102,18 @@ def content_box(grey: Luma) -> Box | None:
 
 
 def _may_have_border(pixels: Luma) -> bool:
-    edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
-    return any(
-        np.count_nonzero(np.abs(edge.astype(np.int16) - int(edge[0])) <= _TOLERANCE)
-        >= _UNIFORM_SHARE * len(edge)
-        for edge in edges
-    )
+    return any(map(_is_uniform, (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])))
+
+
+def _is_uniform(line: Luma) -> bool:
+    near = np.abs(line.astype(np.int16) - int(line[0])) <= _TOLERANCE
+    return bool(np.count_nonzero(near) >= _UNIFORM_SHARE * len(line))
 
 
 def _border_lines(lines: Luma) -> int:
     """How many of the first lines are of the first one's colour; 0 if hardly any would be left."""
+    if not _is_uniform(lines[0]):
+        return 0
     middle = lines.shape[1] // 2
     colour = int(np.partition(lines[0], middle)[middle])
     like_border = np.abs(np.arange(256) - colour) <= _TOLERANCE
@@ -128,11 +135,11 @@ def _decode_jpeg(content: bytes, image: Image.Image, notes: list[str]) -> Luma |
         return None
     try:
         grey = simplejpeg.decode_jpeg(
-            content, "GRAY", min_height=JPEG_MIN_PX, min_width=JPEG_MIN_PX, min_factor=2
+            content, "GRAY", min_height=MIN_SIDE_PX, min_width=MIN_SIDE_PX, min_factor=2
         )
     except ValueError as error:
         notes.append(describe(error))
-        image.draft("L", (JPEG_MIN_PX, JPEG_MIN_PX))
+        image.draft("L", (MIN_SIDE_PX, MIN_SIDE_PX))
         return None
     luma: Luma = grey[:, :, 0]
     return luma
