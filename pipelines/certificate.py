@@ -9,19 +9,19 @@ from rich.table import Table
 
 from ingest import storage
 from ingest.audit.copies import NearImage, read_near_images
+from ingest.audit.gallery import Pair, Picture, TextTable, curves_html, gallery_html
+from ingest.audit.originals import Originals
 from ingest.copies.kinds import KINDS
 from ingest.errors import SetupError
 from ingest.pack.seal import read_seal
 from schemas.certificate import Certificate, Recall
 from schemas.manifest import DatasetRecord, decode
 from schemas.options import CertificateOptions
+from schemas.outcome import Outcome
 from schemas.tombstone import CERTIFICATES, Decontamination
 
 _SHOWN_COPIES = 20
 _RECALL_HEADER = ("canaries", "found", "95 % interval")
-
-# A table as text: its title, header and rows.
-TextTable = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
 
 def show_certificate(options: CertificateOptions) -> None:
@@ -51,7 +51,41 @@ def show_certificate(options: CertificateOptions) -> None:
     if options.json_file:
         Path(options.json_file).write_bytes(as_json(certificate, copies))
     if options.html:
-        raise NotImplementedError
+        Path(options.html).write_text(as_html(options, record, certificate, copies))
+
+
+def as_html(
+    options: CertificateOptions,
+    record: DatasetRecord,
+    certificate: Certificate,
+    copies: Sequence[NearImage],
+) -> str:
+    """The certificate as a page, with the removed pairs side by side."""
+    known = record.build.eval_index.uri if record.build.eval_index else ""
+    originals = Originals(options.eval_index or known, options.eval_set)
+    originals.load({one.name for one in copies})
+    pairs = (
+        Pair(
+            id=one.id,
+            url=one.url,
+            found=Picture(one.preview, one.thumbnail),
+            name=one.name,
+            original=originals.picture(one.name),
+            variant=one.variant,
+            view=one.view,
+            distance=one.distance,
+            correlation=one.correlation,
+        )
+        for one in copies
+    )
+    candidates = [
+        (one.distance, one.correlation)
+        for one in read_near_images(options.dataset)
+        if one.correlation is not None and one.outcome is not Outcome.DUPLICATE_EXACT
+    ]
+    curves = curves_html(candidates, certificate.match_radius, certificate.min_correlation)
+    title = f"What was removed from {options.dataset}"
+    return gallery_html(title, summary(record, certificate), tables(certificate), pairs, curves)
 
 
 def summary(record: DatasetRecord, certificate: Certificate) -> list[tuple[str, str]]:

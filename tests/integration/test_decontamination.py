@@ -109,6 +109,11 @@ def test_the_command_prints_the_certificate_and_writes_it_as_json(world, tmp_pat
     assert content["certificate"] == certificate.model_dump(mode="json")
     bench = certificate.sets["bench"]
     assert len(content["copies"]) == bench.exact_copies + bench.near_copies
+    page = tmp_path / "removed.html"
+    arguments = (f"--html={page}", f"--eval-set=bench={folder / 'eval'}")
+    assert uncurated("certificate", folder / "clean", *arguments).returncode == 0
+    assert page.read_text().count("<figure>") == bench.near_copies
+    assert page.read_text().count("data:image/jpeg") == 2 * bench.near_copies
     refused = uncurated("certificate", folder / "dirty")
     assert refused.returncode == 2
     assert "not decontaminated" in refused.stderr
