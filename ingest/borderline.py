@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from ingest.errors import InspectError, SetupError
 from ingest.evaluation_index.descriptor import Descriptor
-from ingest.evaluation_index.search import EvaluationIndex, Match
+from ingest.evaluation_index.match import Match
+from ingest.evaluation_index.search import EvaluationIndex
 from ingest.inspect.sandbox import DecoderPool
 from ingest.spool import Region
 from schemas.options import MatchOptions

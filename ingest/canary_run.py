@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from ingest import storage
 from ingest.borderline import BorderlineJudge
 from ingest.errors import InspectError
-from ingest.evaluation_index.search import EvaluationIndex, Match, Query
+from ingest.evaluation_index.match import Match, Query
+from ingest.evaluation_index.search import EvaluationIndex
 from ingest.inspect.decode import Inspection
 from ingest.inspect.sandbox import DecoderPool
 from ingest.spool import Spool

@@ -17,7 +17,8 @@ from ingest import storage
 from ingest.borderline import BorderlineJudge
 from ingest.canary_run import canary_rows, query_of, result_of
 from ingest.errors import InspectError
-from ingest.evaluation_index.search import EvaluationIndex, Match, Query, describe_match
+from ingest.evaluation_index.match import Match, Query, describe_match
+from ingest.evaluation_index.search import EvaluationIndex
 from ingest.fingerprint import View
 from ingest.inspect.sandbox import DecoderPool
 from ingest.spool import Region, Spool

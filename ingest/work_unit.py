@@ -17,7 +17,8 @@ from ingest import storage
 from ingest.borderline import BorderlineJudge
 from ingest.canary_run import query_of, try_canaries, write_results
 from ingest.errors import FetchError, InspectError
-from ingest.evaluation_index.search import EvaluationIndex, Match, describe_match
+from ingest.evaluation_index.match import Match, describe_match
+from ingest.evaluation_index.search import EvaluationIndex
 from ingest.fetch.crawler import Crawler, Visit
 from ingest.inspect.sandbox import DecoderPool
 from ingest.pack.commit import ShardContent, pack_shard, read_commit

@@ -5,49 +5,23 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
 from rich.console import Console
 from rich.logging import RichHandler
 
-from ingest import storage
 from ingest.errors import SetupError
-from pipelines.options import add_flags, check_rest, read_options
-from schemas.manifest import PLAN_FILE, DatasetRecord, PlanRecord, decode
-from schemas.options import (
-    AuditOptions,
-    BenchmarksOptions,
-    BuildOptions,
-    CertificateOptions,
-    DatasetOptions,
-    DecontaminateOptions,
-    DemoOptions,
-    IndexOptions,
-    Options,
-    PlanOptions,
-)
+from pipelines.options import add_flags, check_rest
+from pipelines.subcommands import COMMANDS
 
-_log = logging.getLogger(__name__)
 # What Beam says of parts that are not used here.
 _BEAM_NOISE = ("apitools not found", "No semi_persistent_directory found")
 _INTERRUPTED = 130
 _WORKER_ERROR = re.compile(r"^ingest\.errors\.SetupError: (.+)$", re.MULTILINE)
 # What Beam adds to the message of an error.
 _BEAM_NOTE = re.compile(r" \[while running '[^']*'\]$")
-
-
-@dataclass(frozen=True)
-class Command:
-    """A sub-command; `run` gets its flags and what is left for Beam, and returns the exit code."""
-
-    summary: str
-    models: tuple[type[Options], ...]
-    run: Callable[[argparse.Namespace, list[str]], int]
-    examples: tuple[str, ...]
-    takes_beam: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,139 +56,6 @@ def _refuse(message: str) -> int:
     message = _BEAM_NOTE.sub("", message)
     Console(stderr=True, soft_wrap=True).print(f"uncurated: {message}", markup=False, style="red")
     return 2
-
-
-def run_plan(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
-    """Plan a dataset."""
-    from pipelines.plan import plan
-
-    dataset = read_options(DatasetOptions, arguments).output
-    record = plan(read_options(PlanOptions, arguments), dataset, beam_arguments)
-    _say(f"planned {record.num_candidates:,} of {record.num_rows:,} rows in {dataset}")
-    return 0
-
-
-def run_build(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
-    """Build a dataset, planning it first if need be."""
-    from pipelines.build import build
-    from pipelines.progress import show_progress
-
-    options = read_options(BuildOptions, arguments)
-    _warn_of_anonymity(options)
-    plan_record = _find_plan(arguments, options.output, beam_arguments)
-    with show_progress(plan_record.num_candidates, beam_arguments) as address:
-        record = build(options, plan_record, beam_arguments, address)
-    if record is None:
-        _say("submitted; `uncurated audit` will tell when the dataset is complete")
-        return 0
-    print_summary(options.output, record)
-    return 0
-
-
-def run_index(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
-    """Write an evaluation index."""
-    from pipelines.index import index
-
-    options = read_options(IndexOptions, arguments)
-    record = index(options, beam_arguments)
-    sets = ", ".join(
-        f"{name}: {one.num_images:,} images" for name, one in sorted(record.sets.items())
-    )
-    _say(f"{options.output}: {sets}; sha256 {record.sha256}")
-    return 0
-
-
-def run_certificate(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
-    """Show what a dataset was cleaned against and how well."""
-    from pipelines.certificate import show_certificate
-
-    show_certificate(read_options(CertificateOptions, arguments))
-    return 0
-
-
-def run_decontaminate(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
-    """Find copies of other evaluation images in a finished dataset."""
-    from pipelines.decontaminate import decontaminate
-
-    options = read_options(DecontaminateOptions, arguments)
-    record = decontaminate(options, beam_arguments)
-    if record is None:
-        _say("submitted; `uncurated certificate` will tell what was found")
-        return 0
-    certificate = record.certificate
-    _say(
-        f"{record.num_removed:,} of {certificate.num_candidates:,} images are copies: tombstones "
-        f"written; {record.num_suspects:,} were looked at"
-    )
-    return 0
-
-
-def run_audit(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
-    """Verify a dataset; 1 if anything is wrong."""
-    from ingest.audit.verify import audit
-    from pipelines.progress import count_on_terminal
-
-    dataset = read_options(AuditOptions, arguments).dataset
-    with count_on_terminal("shards verified") as on_shard:
-        report = audit(dataset, on_shard)
-    for line in report.lines():
-        _say(line)
-    return 1 if report.findings else 0
-
-
-def run_benchmarks(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
-    """List, show or check the registry's benchmarks; 1 if a check finds something wrong."""
-    from pipelines.benchmarks import run_benchmarks as run
-
-    return run(read_options(BenchmarksOptions, arguments))
-
-
-def run_demo(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
-    """Run the demo."""
-    from pipelines.demo import run_demo as run
-
-    return run(read_options(DemoOptions, arguments), beam_arguments)
-
-
-def print_summary(dataset: str, record: DatasetRecord) -> None:
-    """Tell what a finished dataset holds, outcome by outcome."""
-    from pipelines.progress import outcome_table
-
-    Console().print(outcome_table(record))
-    _say(f"dataset: {dataset}")
-    _say(f"decontamination: {record.decontamination}")
-    _say(f"Merkle root: {record.merkle_root}")
-
-
-def _find_plan(
-    arguments: argparse.Namespace, dataset: str, beam_arguments: list[str]
-) -> PlanRecord:
-    """The plan: made from --input, or the one that is there when no input is named."""
-    from pipelines.plan import plan
-
-    if "input" in arguments:
-        return plan(read_options(PlanOptions, arguments), dataset, beam_arguments)
-    try:
-        content = storage.read_bytes(storage.join(dataset, PLAN_FILE))
-    except FileNotFoundError as error:
-        raise SetupError(
-            f"expected --input, or a dataset with a {PLAN_FILE}, got neither at {dataset}"
-        ) from error
-    return decode(PlanRecord, content)
-
-
-def _warn_of_anonymity(options: BuildOptions) -> None:
-    agent = options.fetch.user_agent
-    if not any(sign in agent for sign in ("@", "http://", "https://")):
-        _log.warning(
-            "the user agent %r names nobody who can be reached: add a page or address by "
-            "--user-agent before you crawl hosts that are not yours",
-            agent,
-        )
-
-
-def _say(text: str) -> None:
-    Console(soft_wrap=True).print(text, markup=False, highlight=False)
 
 
 def _configure_logging() -> None:
@@ -255,82 +96,6 @@ def _parser() -> argparse.ArgumentParser:
             add_flags(sub, model)
     return parser
 
-
-COMMANDS = {
-    "demo": Command(
-        "the whole story on a miniature web on this machine, in about a minute",
-        (DemoOptions,),
-        run_demo,
-        ("uncurated demo", "uncurated demo --output /tmp/demo"),
-        takes_beam=True,
-    ),
-    "index": Command(
-        "write an evaluation index, which `build` matches against",
-        (IndexOptions,),
-        run_index,
-        (
-            "uncurated index --eval-set imagenet=/data/imagenet/val --output eval.index",
-            "uncurated index --eval-set a=a.tar --eval-set b=b.parquet --output eval.index",
-            "uncurated index --extend eval.index --eval-set new=new.tar --output more.index",
-            "uncurated index --eval-set a=a.tar --background crawl/ --output eval.index",
-        ),
-        takes_beam=True,
-    ),
-    "plan": Command(
-        "choose, shuffle and shard the candidates of a dataset",
-        (PlanOptions, DatasetOptions),
-        run_plan,
-        (
-            "uncurated plan --input urls.parquet --output DATASET",
-            "uncurated plan --input 'lists/*.csv.gz' --sample-rate 0.01 --output DATASET",
-        ),
-        takes_beam=True,
-    ),
-    "build": Command(
-        "fetch, inspect, decontaminate, pack and seal a dataset; run again to continue",
-        (PlanOptions, BuildOptions),
-        run_build,
-        (
-            "uncurated build --input urls.parquet --output DATASET",
-            "uncurated build --input urls.parquet --eval-index eval.index --output DATASET \\",
-            "    --user-agent 'mybot/1.0 (+https://example.org/bot)' --host-requests-per-s 2",
-            "uncurated build --output DATASET                # continue a planned dataset",
-        ),
-        takes_beam=True,
-    ),
-    "certificate": Command(
-        "show against what a dataset was cleaned, what was found, and how well it was looked",
-        (CertificateOptions,),
-        run_certificate,
-        (
-            "uncurated certificate DATASET",
-            "uncurated certificate DATASET --html removed.html --eval-set imagenet=/data/val",
-        ),
-    ),
-    "decontaminate": Command(
-        "find copies of other evaluation images in a finished dataset, by its ledger",
-        (DecontaminateOptions,),
-        run_decontaminate,
-        ("uncurated decontaminate DATASET --eval-index new.index",),
-        takes_beam=True,
-    ),
-    "benchmarks": Command(
-        "list and show the known benchmarks, and check that their files are there",
-        (BenchmarksOptions,),
-        run_benchmarks,
-        (
-            "uncurated benchmarks list",
-            "uncurated benchmarks show imagenet-1k           # with the layouts to put on disk",
-            "uncurated benchmarks check --root /data/benchmarks --benchmark imagenet-1k",
-        ),
-    ),
-    "audit": Command(
-        "recompute everything that a dataset claims; exit code 1 names what is wrong",
-        (AuditOptions,),
-        run_audit,
-        ("uncurated audit DATASET",),
-    ),
-}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,70 +2,54 @@
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.parquet as pq
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from ingest.benchmark_files import eval_sets_of, present_benchmarks
 from ingest.errors import SetupError
 from ingest.evaluation_index.build import IndexContent, output_folder, publish_index
-from ingest.evaluation_index.calibrate import calibrate, fingerprint_background
+from ingest.evaluation_index.calibrate import calibrate
 from ingest.evaluation_index.descriptor import Descriptor
 from ingest.evaluation_index.extend import fingerprints_of
-from ingest.evaluation_index.fingerprints import Fingerprints, fingerprint_set
+from ingest.evaluation_index.fingerprints import Fingerprints
+from ingest.evaluation_index.parts import (
+    Unit,
+    list_units,
+    read_background,
+    read_fingerprints,
+    write_unit,
+)
 from ingest.evaluation_index.search import EvaluationIndex
 from ingest.evaluation_index.sources import EvalSet, parse_eval_set
 from schemas.benchmarks import RegistryError, benchmark
 from schemas.benchmarks.model import Benchmark, MatchRule
-from schemas.evaluation import BackgroundImage, EvalIndexRecord
+from schemas.evaluation import Calibration, EvalIndexRecord
 from schemas.options import IndexOptions
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Unit:
-    """A part of an evaluation set, or of the background, and the file that its rows go to."""
-
-    eval_set: EvalSet
-    background: bool
-    part: str
-
-
 class FingerprintUnit(beam.DoFn):
-    """Write the fingerprints of one unit, and yield it."""
+    """Write the fingerprints of one unit."""
 
     def __init__(self, options: IndexOptions) -> None:
         self._options = options
 
-    def process(self, unit: Unit) -> Iterable[str]:
-        if unit.background:
-            table = fingerprint_background(unit.eval_set, self._options.max_pixels)
-            pq.write_table(table, f"{unit.part}.background")
-        else:
-            found = fingerprint_set(unit.eval_set, self._options)
-            pq.write_table(found.images, f"{unit.part}.images")
-            pq.write_table(found.canaries, f"{unit.part}.canaries")
-        yield unit.part
+    def process(self, unit: Unit) -> None:
+        write_unit(unit, self._options)
 
 
-def index(
-    options: IndexOptions,
-    beam_arguments: Sequence[str],
-    on_unit: Callable[[str], None] = lambda name: None,
-) -> EvalIndexRecord:
+def index(options: IndexOptions, beam_arguments: Sequence[str]) -> EvalIndexRecord:
     """The record of a new index of these sets; the same sets in any order give the same bytes."""
     output = output_folder(options.output)
     sets, rules = _eval_sets(options)
     extended = [EvaluationIndex.open(uri) for uri in options.extend]
     _check_distinct(sets, extended)
-    with tempfile.TemporaryDirectory(prefix="uncurated-index-") as scratch:
-        units = _units(options, sets, Path(scratch))
+    with tempfile.TemporaryDirectory(prefix="uncurated-index-") as folder:
+        units = list_units(options, sets, options.scratch or folder)
         _run(units, options, beam_arguments)
         content = _content(options, units, extended, rules)
         background = _background(options, units)
@@ -114,16 +98,6 @@ def _check_distinct(sets: Sequence[EvalSet], extended: Sequence[EvaluationIndex]
             known[name] = f"--extend {index_.record.uri}"
 
 
-def _units(options: IndexOptions, sets: Sequence[EvalSet], scratch: Path) -> list[Unit]:
-    found = [(part, False) for one in sets for part in one.split(options.unit_images)]
-    for path in options.background:
-        found += [(part, True) for part in EvalSet("", path, f"{path}/").split(options.unit_images)]
-    return [
-        Unit(part, background, str(scratch / f"{number:06d}"))
-        for number, (part, background) in enumerate(found)
-    ]
-
-
 def _run(units: Sequence[Unit], options: IndexOptions, beam_arguments: Sequence[str]) -> None:
     if not units:
         return
@@ -142,11 +116,7 @@ def _content(
     extended: Sequence[EvaluationIndex],
     rules: dict[str, MatchRule],
 ) -> IndexContent:
-    parts = [
-        Fingerprints(pq.read_table(f"{unit.part}.images"), pq.read_table(f"{unit.part}.canaries"))
-        for unit in units
-        if not unit.background
-    ]
+    parts = read_fingerprints(units)
     profiles: list[str] = [options.profile] if parts else []
     for one in extended:
         parts.append(fingerprints_of(one))
@@ -158,13 +128,19 @@ def _content(
     )
     if empty:
         raise SetupError(f"expected images in each set, got none in {', '.join(sorted(empty))}")
-    return IndexContent(
+    content = IndexContent(
         found,
         num_canaries=options.canaries,
         profiles=profiles,
         rules=rules,
         descriptor_sha256=_descriptor_sha256(options, bool(units), extended),
     )
+    calibrations = [one.manifest.calibration for one in extended if one.manifest.calibration]
+    demoted = {name: hits for one in calibrations for name, hits in one.demoted.items()}
+    if demoted:
+        # Their codes are gone for good; how many strangers are left must be counted anew.
+        content.calibration = Calibration.of_demoted(demoted)
+    return content
 
 
 def _descriptor_sha256(
@@ -182,8 +158,7 @@ def _descriptor_sha256(
 
 
 def _background(options: IndexOptions, units: Sequence[Unit]) -> pa.Table:
-    parts = [pq.read_table(f"{unit.part}.background") for unit in units if unit.background]
-    background = pa.concat_tables([BackgroundImage.to_table([]), *parts])
+    background = read_background(units)
     if options.background and not background.num_rows:
         places = ", ".join(options.background)
         raise SetupError(f"--background: expected images, got none that is readable in {places}")

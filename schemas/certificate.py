@@ -165,7 +165,7 @@ def _missed(found: int, recall: float) -> float:
 def _false_drops(
     calibration: Calibration | None, num_candidates: int
 ) -> tuple[float, float] | None:
-    if calibration is None:
+    if calibration is None or not calibration.num_images:
         return None
     low, high = wilson_interval(calibration.num_hits, calibration.num_images)
     return round(low * num_candidates, 3), round(high * num_candidates, 3)

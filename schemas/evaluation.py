@@ -70,6 +70,11 @@ class Calibration(BaseModel):
         description="codes that matched too much of the other half, now exact only, with their hits"
     )
 
+    @classmethod
+    def of_demoted(cls, demoted: dict[str, int]) -> "Calibration":
+        """What is known of codes that other calibrations demoted: nothing of what is left."""
+        return cls(num_images=0, num_hits_before=0, num_hits=0, hits=(), demoted=demoted)
+
 
 class EvalIndexRecord(BaseModel):
     """Which evaluation index a dataset was matched against."""

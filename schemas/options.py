@@ -213,6 +213,12 @@ class IndexOptions(Options):
     )
     seed: int = option(0, "seed of the canaries", ge=0, lt=2**63)
     max_pixels: int = option(1_000_000_000, "pixels of an image, width times height", gt=0)
+    scratch: str = option(
+        "",
+        "folder or URI that all workers reach, where parts are kept for another try; default: a "
+        "temporary one on this machine",
+        speed=True,
+    )
     unit_images: int = option(2000, "images of one work unit", speed=True, gt=0)
 
 

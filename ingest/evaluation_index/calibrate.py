@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from ingest.errors import InspectError
 from ingest.evaluation_index.build import IndexContent
-from ingest.evaluation_index.search import EvaluationIndex, Match, Query
+from ingest.evaluation_index.match import Match, Query
+from ingest.evaluation_index.search import EvaluationIndex
 from ingest.evaluation_index.sources import EvalSet, read_images
 from ingest.fingerprint import View
 from ingest.inspect.decode import configure_pillow, inspect_image
@@ -63,7 +64,7 @@ def calibrate(content: IndexContent, background: pa.Table, hub_hits: int) -> Non
     halves: tuple[list[tuple[str, Query]], ...] = ([], [])
     for name, query in _queries(background):
         halves[sha256(name.encode()).digest()[0] % 2].append((name, query))
-    demoted: dict[str, int] = {}
+    demoted = dict(content.calibration.demoted) if content.calibration else {}
     before = _near_copies(content, halves[1])
     for _ in range(_MAX_ROUNDS):
         found = [match for _, match in _near_copies(content, halves[0])]

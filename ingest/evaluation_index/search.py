@@ -4,7 +4,6 @@ import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,12 @@ from ingest.evaluation_index.layout import (
     map_names,
     read_manifest,
 )
+from ingest.evaluation_index.match import Match, Query, correlation_surplus
 from ingest.evaluation_index.tables import Tables
 from ingest.evaluation_index.variants import VARIANTS, place_of
 from ingest.fingerprint import THUMBNAIL_PX, View, unpack_thumbnail
 from schemas.benchmarks.model import MatchRule
-from schemas.evaluation import BORDERLINE, EvalIndexRecord, least_correlation
+from schemas.evaluation import BORDERLINE, EvalIndexRecord
 from schemas.manifest import digest
 from schemas.options import MatchOptions
 from schemas.outcome import Outcome
@@ -45,37 +45,6 @@ _DIGEST_BYTES = 32
 _MIN_ISOTROPY, _ONE_DIRECTION_RADIUS = 0.03, 32
 # Evaluation images of one query that are verified, nearest first.
 _MAX_VERIFIED = 8
-
-
-@dataclass(frozen=True)
-class Query:
-    """What is known of a crawled image: digests as 32 bytes each, and its views, plain first.
-
-    Views out of a ledger lack certainty and thumbnail: they are empty.
-    """
-
-    sha256: bytes
-    pixels_sha256: bytes
-    views: tuple[View, ...]
-
-
-@dataclass(frozen=True)
-class Match:
-    """An evaluation image like a crawled one; `outcome` is set if the crawled one is a copy of it.
-
-    correlation: None if there was no thumbnail to compare.
-    """
-
-    name: str
-    variant: str
-    view: str
-    distance: int
-    correlation: float | None
-    outcome: Outcome | None
-    place: int = -1
-    # Not a copy by hash and thumbnail, but not far from it; a learned descriptor may decide.
-    borderline: bool = False
-    cosine: float | None = None
 
 
 class EvaluationIndex:
@@ -263,30 +232,6 @@ class EvaluationIndex:
     def _rule_of(self, owner: int) -> MatchRule:
         number = int(np.searchsorted(self._set_ends, owner, side="right"))
         return self.manifest.sets[self._sets[number]].rule
-
-
-def correlation_surplus(
-    distance: int, correlation: float, rule: MatchRule, radius: int, base: float
-) -> float:
-    """By how much a candidate correlates more than a copy must; negative: it is none.
-
-    radius, base: what holds where the rule of the evaluation set says nothing else.
-    """
-    radius = radius if rule.max_distance is None else rule.max_distance
-    base = base if rule.min_correlation is None else rule.min_correlation
-    if not rule.perceptual or distance > radius:
-        return -math.inf
-    return correlation - least_correlation(distance, base)
-
-
-def describe_match(match: Match) -> str:
-    """Why a candidate is a copy, in words."""
-    if match.outcome is Outcome.DUPLICATE_EXACT:
-        return f"{match.name}: equal {match.variant}"
-    return (
-        f"{match.name} ({match.variant}; {match.view} view): {match.distance} bits away, "
-        f"correlation {match.correlation:.2f}"
-    )
 
 
 def copy_index(uri: str, folder: Path) -> None:

@@ -10,7 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from ingest.evaluation_index.search import MIN_QUERY_TEXTURE, VIEWS, Match
+from ingest.evaluation_index.match import Match
+from ingest.evaluation_index.search import MIN_QUERY_TEXTURE, VIEWS
 from ingest.fetch.crawler import Visit
 from ingest.inspect.decode import Inspection
 from schemas.candidate import Candidate

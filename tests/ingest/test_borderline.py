@@ -11,7 +11,8 @@ from onnx import TensorProto, helper
 from ingest.borderline import BorderlineJudge
 from ingest.errors import SetupError
 from ingest.evaluation_index.descriptor import Descriptor
-from ingest.evaluation_index.search import EvaluationIndex, Match
+from ingest.evaluation_index.match import Match
+from ingest.evaluation_index.search import EvaluationIndex
 from ingest.inspect.sandbox import DecoderPool
 from ingest.miniweb.pictures import evaluation_tiles
 from ingest.spool import Spool

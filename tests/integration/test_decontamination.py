@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.copies.kinds import KINDS, open_original
-from ingest.evaluation_index.search import EvaluationIndex, Query
+from ingest.evaluation_index.match import Query
+from ingest.evaluation_index.search import EvaluationIndex
 from ingest.inspect.decode import inspect_image
 from ingest.miniweb.pictures import evaluation_tiles
 from ingest.miniweb.server import MiniWeb

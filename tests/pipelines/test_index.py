@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ingest.errors import SetupError
-from ingest.evaluation_index.search import EvaluationIndex, Query
+from ingest.evaluation_index.match import Query
+from ingest.evaluation_index.search import EvaluationIndex
 from ingest.inspect.decode import inspect_image
 from ingest.miniweb.pictures import evaluation_tiles
 from pipelines.command import main
@@ -267,3 +268,33 @@ def test_a_benchmark_that_is_not_there_is_named_with_its_places(root, tmp_path):
         index(unknown, RUNNER)
     with pytest.raises(SetupError, match="--root: expected folders of benchmarks"):
         index(IndexOptions(root=str(tmp_path / "none"), output=str(tmp_path / "x")), RUNNER)
+
+
+def test_parts_in_a_scratch_folder_are_not_made_again(sets, tmp_path, monkeypatch):
+    scratch, one, other = tmp_path / "scratch", tmp_path / "one", tmp_path / "other"
+    build(one, sets, "b", scratch=str(scratch), unit_images=2)
+    assert len(list(scratch.glob("*.done"))) == 2
+
+    def fail(*arguments):
+        raise AssertionError
+
+    monkeypatch.setattr("ingest.evaluation_index.parts.fingerprint_set", fail)
+    build(other, sets, "b", scratch=str(scratch), unit_images=2)
+    assert (one / "manifest.json").read_bytes() == (other / "manifest.json").read_bytes()
+
+
+def test_what_was_demoted_is_told_by_an_index_that_takes_it_over(sets, tmp_path):
+    strangers = save(
+        tmp_path / "background",
+        {
+            f"{number}.png": Image.open(sets / "b" / "00.png").resize((200 + number, 170))
+            for number in range(30)
+        },
+    )
+    build(tmp_path / "one", sets, "b", background=(str(strangers),), hub_hits=1)
+    first = EvaluationIndex.open(str(tmp_path / "one")).record.calibration
+    assert first.demoted
+    build(tmp_path / "two", sets, "c", extend=(str(tmp_path / "one"),))
+    second = EvaluationIndex.open(str(tmp_path / "two")).record.calibration
+    assert second.demoted == first.demoted
+    assert second.num_images == 0

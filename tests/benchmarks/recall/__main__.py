@@ -17,7 +17,8 @@ from pathlib import Path
 
 from ingest.copies.kinds import KINDS, open_original
 from ingest.errors import InspectError
-from ingest.evaluation_index.search import EvaluationIndex, Query
+from ingest.evaluation_index.match import Query
+from ingest.evaluation_index.search import EvaluationIndex
 from ingest.inspect.decode import configure_pillow, inspect_image
 from pipelines.index import index
 from schemas.certificate import wilson_interval

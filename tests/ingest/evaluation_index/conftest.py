@@ -9,7 +9,8 @@ from PIL import Image
 
 from ingest.evaluation_index.build import IndexContent, output_folder, publish_index
 from ingest.evaluation_index.fingerprints import Fingerprints, fingerprint_set
-from ingest.evaluation_index.search import EvaluationIndex, Query
+from ingest.evaluation_index.match import Query
+from ingest.evaluation_index.search import EvaluationIndex
 from ingest.evaluation_index.sources import parse_eval_set
 from ingest.inspect.decode import inspect_image
 from schemas.options import IndexOptions, MatchOptions

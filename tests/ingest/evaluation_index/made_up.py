@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ingest.evaluation_index.build import IndexContent
 from ingest.evaluation_index.fingerprints import Fingerprints
-from ingest.evaluation_index.search import Query
+from ingest.evaluation_index.match import Query
 from ingest.fingerprint import View, pack_thumbnail
 from schemas.evaluation import Canary, ProtectedImage
 from schemas.options import MatchOptions

@@ -14,7 +14,8 @@ from ingest.errors import SetupError
 from ingest.evaluation_index.build import IndexContent, output_folder, publish_index
 from ingest.evaluation_index.fingerprints import Fingerprints
 from ingest.evaluation_index.layout import ARRAYS
-from ingest.evaluation_index.search import EvaluationIndex, Query
+from ingest.evaluation_index.match import Query
+from ingest.evaluation_index.search import EvaluationIndex
 from schemas.options import MatchOptions
 from schemas.outcome import Outcome
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.evaluation_index.search import Match
+from ingest.evaluation_index.match import Match
 from schemas.benchmarks.model import MatchRule
 from schemas.outcome import Outcome
 from tests.ingest.evaluation_index.made_up import NOWHERE, codes_32, image, index_of, look_up, query

@@ -8,12 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.evaluation_index.search import (
-    FARTHEST_REPORTED,
-    MIN_QUERY_TEXTURE,
-    Match,
-    correlation_surplus,
-)
+from ingest.evaluation_index.match import Match, correlation_surplus
+from ingest.evaluation_index.search import FARTHEST_REPORTED, MIN_QUERY_TEXTURE
 from ingest.evaluation_index.variants import VARIANTS, place_of
 from ingest.evaluation_index.verify import aligned_correlation
 from ingest.fingerprint import pack_thumbnail, unpack_thumbnail
