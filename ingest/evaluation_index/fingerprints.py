@@ -22,7 +22,7 @@ from ingest.evaluation_index.variants import (
 )
 from ingest.fingerprint import PACKED_THUMBNAIL_BYTES, Luma, code_of, pack_thumbnail
 from ingest.inspect.decode import configure_pillow, inspect_picture, small_picture
-from ingest.inspect.grey import content_box, luma_of
+from ingest.inspect.grey import Box, content_box, luma_of
 from schemas.evaluation import Canary, ProtectedImage
 from schemas.options import IndexOptions
 
@@ -33,6 +33,7 @@ MIN_TEXTURE = 128
 # So do those of pictures that are flat in all but a few of their 8x8 blocks of 8x8 luma: a bare
 # wall with one dark corner is like another, yet an edge alone makes many coefficients large.
 _FLAT_STD, _MIN_BUSY_BLOCKS = 2.0, 8
+_BLOCK_MEANS = np.kron(np.eye(8), np.full(8, 1 / 8)).astype(np.float32)
 # A code this near to another of its image finds nothing that the other does not.
 _SAME_BITS = 4
 
@@ -92,9 +93,10 @@ def _protect(set_name: str, name: str, content: bytes, options: IndexOptions) ->
             box=(),
             thumbnail=bytes(PACKED_THUMBNAIL_BYTES),
         )
-    codes, variants, num_flat = _codes(grey, options.profile)
     height, width = grey.shape
-    left, top, right, bottom = content_box(grey) or (0, 0, width, height)
+    box = content_box(grey)
+    codes, variants, num_flat = _codes(grey, box, options.profile)
+    left, top, right, bottom = box or (0, 0, width, height)
     return ProtectedImage(
         **known,
         pixels_sha256=bytes.fromhex(inspection.pixels_sha256),
@@ -108,10 +110,10 @@ def _protect(set_name: str, name: str, content: bytes, options: IndexOptions) ->
     )
 
 
-def _codes(grey: Luma, profile: str) -> tuple[bytes, bytes, int]:
+def _codes(grey: Luma, box: Box | None, profile: str) -> tuple[bytes, bytes, int]:
     """Codes and numbers of the variants that are textured and new, and how many are flat."""
     codes, variants, num_flat = b"", bytearray(), 0
-    for variant, luma in _lumas(grey, profile):
+    for variant, luma in _lumas(grey, box, profile):
         code, texture = code_of(luma)
         if texture < MIN_TEXTURE or _num_busy_blocks(luma) < _MIN_BUSY_BLOCKS:
             num_flat += 1
@@ -124,18 +126,21 @@ def _codes(grey: Luma, profile: str) -> tuple[bytes, bytes, int]:
     return codes, bytes(variants), num_flat
 
 
-def _lumas(grey: Luma, profile: str) -> Iterator[tuple[str, Luma]]:
+def _lumas(grey: Luma, box: Box | None, profile: str) -> Iterator[tuple[str, Luma]]:
     # The crawl hashes by `luma_of`, so the codes of what it may see as it is are made by it.
     yield IDENTITY, luma_of(grey)
     others = [variant for variant in PROFILES[profile] if variant != IDENTITY]
     yield from zip(others, variant_lumas(grey, others), strict=True)
-    box = content_box(grey)
     if box is not None:
         yield TRIMMED, luma_of(grey, box)
 
 
 def _num_busy_blocks(luma: Luma) -> int:
-    return int(np.count_nonzero(luma.reshape(8, 8, 8, 8).std(axis=(1, 3)) >= _FLAT_STD))
+    # Means by matrices take a tenth of the time of `std` over a reshaped array.
+    pixels = luma.astype(np.float32)
+    means = _BLOCK_MEANS @ pixels @ _BLOCK_MEANS.T
+    squares = _BLOCK_MEANS @ (pixels * pixels) @ _BLOCK_MEANS.T
+    return int(np.count_nonzero(squares - means * means >= _FLAT_STD**2))
 
 
 def _nearest(codes: bytes, code: bytes) -> int:

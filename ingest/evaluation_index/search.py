@@ -178,7 +178,7 @@ class EvaluationIndex:
         first: Match | None = None
         seen: set[tuple[int, int]] = set()
         for distance, place, view in candidates:
-            owner = self._owner_of(place)
+            owner = self.owner_of(place)
             # Of all variants of an image the nearest is the best start.
             if (owner, view) in seen:
                 continue
@@ -195,7 +195,7 @@ class EvaluationIndex:
     def _verify(
         self, view: View, view_name: str, place: int, distance: int, options: MatchOptions
     ) -> Match:
-        owner = self._owner_of(place)
+        owner = self.owner_of(place)
         variant = VARIANTS[self.arrays["variant"][place]]
         name = self.name_of(owner)
         if not view.thumbnail:
@@ -205,7 +205,7 @@ class EvaluationIndex:
 
         query = np.frombuffer(view.thumbnail, np.uint8).reshape(THUMBNAIL_PX, THUMBNAIL_PX)
         original = unpack_thumbnail(self.arrays["thumbnail"][owner])
-        correlation = aligned_correlation(query, original, self._start_of(owner, variant))
+        correlation = aligned_correlation(query, original, self.start_of(owner, variant))
         radius = options.match_radius or self._safe_radius
         rule, base = self._rule_of(owner), options.min_correlation
         surplus = correlation_surplus(distance, correlation, rule, radius, base)
@@ -222,11 +222,13 @@ class EvaluationIndex:
             borderline=-BORDERLINE <= surplus < 0,
         )
 
-    def _start_of(self, owner: int, variant: str) -> NDArray[np.float64]:
+    def start_of(self, owner: int, variant: str) -> NDArray[np.float64]:
+        """Where a variant lies in its image, as `variants.place_of` gives it."""
         box = tuple(self.arrays["box"][owner].astype(np.float64).tolist())
         return place_of(variant, float(self.arrays["aspect"][owner]), box)
 
-    def _owner_of(self, place: int) -> int:
+    def owner_of(self, place: int) -> int:
+        """The number of the image whose code is at this place."""
         return int(np.searchsorted(self.arrays["code_ends"], place, side="right"))
 
     def _rule_of(self, owner: int) -> MatchRule:
