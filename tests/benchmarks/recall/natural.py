@@ -75,7 +75,7 @@ def compare(original: Original, uri: str) -> tuple[np.ndarray, list[Near]]:
             agree = (
                 correlation_surplus(int(distance), correlation, MatchRule(), FARTHEST, 0.35) >= 0
             )
-            agree = agree and isotropy(thumbnail) >= MIN_ISOTROPY
+            agree = agree and (correlation >= 0.7 or isotropy(thumbnail) >= MIN_ISOTROPY)
             near.append((int(distance), correlation, agree, (original.name, name)))
     return histogram, near
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ingest.copies.kinds import KINDS
 from ingest.evaluation_index.variants import place_of
-from ingest.evaluation_index.verify import aligned_correlation
+from ingest.evaluation_index.verify import aligned_correlation, isotropy
 from ingest.fingerprint import thumbnail
 from ingest.inspect.grey import luma_of
 from tests.building import pictures
@@ -158,3 +158,19 @@ def test_what_lies_outside_the_original_gives_0():
 def test_other_shapes_are_refused(query, stored, place, got):
     with pytest.raises(ValueError, match=r"expected thumbnails of shape \(32, 32\) and .*" + got):
         aligned_correlation(np.zeros(query, np.uint8), np.zeros(stored, np.uint8), np.zeros(place))
+
+
+@settings(deadline=None, derandomize=True)
+@given(degrees=st.floats(0, 180), contrast=st.integers(60, 120))
+def test_gradients_and_edges_have_one_direction_and_pictures_have_more(degrees, contrast):
+    # Eight times as fine, since a thumbnail is the mean of what it shows.
+    y, x = np.mgrid[-128:128, -128:128] / 8
+    along = x * np.cos(np.radians(degrees)) + y * np.sin(np.radians(degrees))
+    gradient, edge = (
+        one.reshape(32, 8, 32, 8).mean(axis=(1, 3)).astype(np.uint8)
+        for one in (128 + along * contrast / 24, np.where(along > 2, 128 + contrast, 128))
+    )
+    assert isotropy(gradient) < 0.03
+    assert isotropy(edge) < 0.03
+    for name in REAL:
+        assert isotropy(small(original(name))) > 0.1, name
