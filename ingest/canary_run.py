@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest import storage
@@ -83,7 +84,7 @@ def read_results(dataset: str, count: int) -> tuple[list[CanaryResult], dict[str
     for path in map(canary_path, range(count)):
         content = storage.read_bytes(storage.join(dataset, path))
         digests[path] = digest(content)
-        results += CanaryResult.from_table(pq.read_table(io.BytesIO(content)))
+        results += CanaryResult.from_table(pq.read_table(pa.BufferReader(content)))
     return results, digests
 
 

@@ -174,7 +174,9 @@ _NOTHING = Query(bytes(32), bytes(32), ())
 def kept_rows(dataset: str, commit: Commit) -> pa.Table:
     """What the ledger says of the samples of a shard that a search needs."""
     with storage.open_input(storage.join(dataset, commit.ledger_file)) as file:
-        table = pq.read_table(file, columns=[*_COLUMNS, "outcome"])
+        # Threads of Arrow that hold a Python file may abort the interpreter's exit.
+        columns = [*_COLUMNS, "outcome"]
+        table = pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False)
     return table.filter(pc.equal(table["outcome"], Outcome.KEPT.value))
 
 

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest import storage
@@ -76,7 +77,7 @@ def write_plan_part(dataset: str, shard: int, rows: Iterable[PlanRow]) -> tuple[
 def read_plan_part(dataset: str, shard: int) -> tuple[list[Candidate], str]:
     """The candidates of a shard in order, and the SHA-256 of the part."""
     content = storage.read_bytes(storage.join(dataset, plan_part_path(shard)))
-    columns = pq.read_table(io.BytesIO(content)).to_pydict()
+    columns = pq.read_table(pa.BufferReader(content)).to_pydict()
     rows = zip(*(columns[name] for name in _FIELDS), strict=True)
     return [_to_candidate(values) for values in rows], digest(content)
 

@@ -54,7 +54,8 @@ def read_near_images(dataset: str) -> Iterator[NearImage]:
 def _read_part(dataset: str, path: str) -> list[NearImage]:
     try:
         with storage.open_input(storage.join(dataset, path)) as file:
-            table = pq.read_table(file, columns=_COLUMNS)
+            # Threads of Arrow that hold a Python file may abort the interpreter's exit.
+            table = pq.read_table(file, columns=_COLUMNS, use_threads=False, pre_buffer=False)
     except FileNotFoundError as error:
         raise SetupError(f"expected {path} in {dataset}, got no such file") from error
     near = table.filter(pc.is_valid(table["nearest_eval"]))

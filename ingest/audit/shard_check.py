@@ -1,6 +1,5 @@
 """One shard against its commit: plan part, ledger, every member of the tar, Merkle root."""
 
-import io
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
@@ -56,7 +55,7 @@ def _read_table(
         return None
     findings += differing(path, sha256=(expected_sha256, digest(content)))
     try:
-        table = pq.read_table(io.BytesIO(content))
+        table = pq.read_table(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
         findings.append(Finding(path, f"expected a parquet file, got {error}"))
         return None

@@ -1,7 +1,5 @@
 """Removals after the fact: are their files what the later certificates say?"""
 
-import io
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
@@ -49,7 +47,7 @@ def _count(dataset: str, path: str, sha256: str, findings: list[Finding]) -> int
     try:
         content = storage.read_bytes(storage.join(dataset, path))
         findings += differing(path, sha256=(sha256, digest(content)))
-        return len(Tombstone.from_table(pq.read_table(io.BytesIO(content))))
+        return len(Tombstone.from_table(pq.read_table(pa.BufferReader(content))))
     except FileNotFoundError:
         findings.append(Finding(path, "expected a file, got none"))
     except (pa.ArrowException, OSError, ValidationError) as error:

@@ -1,6 +1,5 @@
 """Recompute what a dataset claims: digests, conservation, offsets, roots, schema versions."""
 
-import io
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -130,7 +129,7 @@ def _read_manifest(record: DatasetRecord, report: AuditReport) -> list[Commit] |
         return None
     report.findings += differing(MANIFEST_FILE, sha256=(record.manifest_sha256, digest(content)))
     try:
-        return Commit.from_table(pq.read_table(io.BytesIO(content)))
+        return Commit.from_table(pq.read_table(pa.BufferReader(content)))
     except (pa.ArrowException, OSError, ValidationError) as error:
         report.findings.append(Finding(MANIFEST_FILE, f"expected a table of commits, got {error}"))
         return None

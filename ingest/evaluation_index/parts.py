@@ -79,4 +79,4 @@ def _write(uri: str, table: pa.Table) -> None:
 
 
 def _read(uri: str) -> pa.Table:
-    return pq.read_table(io.BytesIO(storage.read_bytes(uri)))
+    return pq.read_table(pa.BufferReader(storage.read_bytes(uri)))

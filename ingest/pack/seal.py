@@ -7,6 +7,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest import storage
@@ -73,7 +74,7 @@ def read_seal(dataset: str) -> DatasetRecord | None:
 def read_manifest(dataset: str) -> list[Commit]:
     """The commits of a finished dataset, by shard; raises FileNotFoundError."""
     content = storage.read_bytes(storage.join(dataset, MANIFEST_FILE))
-    return Commit.from_table(pq.read_table(io.BytesIO(content)))
+    return Commit.from_table(pq.read_table(pa.BufferReader(content)))
 
 
 def seal_dataset(dataset: str, commits: Sequence[Commit]) -> DatasetRecord:
