@@ -7,7 +7,6 @@ import ssl
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from pathlib import Path
 
 from cryptography import x509
@@ -16,19 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from ingest.miniweb.site import Flaw
+
 _DAY = timedelta(days=1)
-
-
-class Flaw(Enum):
-    """What is wrong with a certificate."""
-
-    NONE = "nothing"
-    EXPIRED = "ran out yesterday"
-    EARLY = "is not valid before tomorrow"
-    SELF_SIGNED = "is signed by itself"
-    STRANGER = "is signed by an authority that nobody knows"
-    OTHER_NAME = "is for another host"
-    NO_NAME = "names no host that counts, only a subject"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from ingest.miniweb.nameserver import Names, NameServer
@@ -173,6 +173,8 @@ class MiniWeb:
 
     def _page(self, request: Request) -> Page:
         page = self._site.find(request.host, request.path)
+        filled = tuple((name, self.fill(value)) for name, value in page.headers)
+        page = replace(page, headers=filled)
         where = (request.host, request.path)
         if self._failures[where] < page.num_failures:
             self._failures[where] += 1

@@ -19,6 +19,18 @@ class Delivery(Enum):
     GARBAGE = "bytes that are no HTTP"
 
 
+class Flaw(Enum):
+    """What is wrong with a host's certificate."""
+
+    NONE = "nothing"
+    EXPIRED = "ran out yesterday"
+    EARLY = "is not valid before tomorrow"
+    SELF_SIGNED = "is signed by itself"
+    STRANGER = "is signed by an authority that nobody knows"
+    OTHER_NAME = "is for another host"
+    NO_NAME = "names no host that counts, only a subject"
+
+
 @dataclass(frozen=True)
 class Send:
     """These bytes, at once."""

@@ -9,10 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from ingest.miniweb.compression import gzip_bomb
+from ingest.miniweb.image_bombs import gif_bomb, png_bomb
 from ingest.miniweb.pictures import Picture, encode, evaluation_tiles, web_pictures
 from ingest.miniweb.server import MiniWeb
 from ingest.miniweb.site import Delivery, Page, Site, image_page, redirect
-from ingest.miniweb.traps import gif_bomb, gzip_bomb, png_bomb, with_marker
+from ingest.miniweb.traps import with_marker
 from schemas.outcome import Outcome
 
 NUM_EVALUATION_IMAGES = 30
@@ -182,7 +184,8 @@ def _add_dead_links(world: World) -> None:
     for number in range(10):
         world.page(f"{host}/dead-{number}.jpg", Page(b"", 404), "a dead link", Outcome.HTTP_404)
     wait = Page(b"", 429, (("Retry-After", "3600"),))
-    world.page(f"{host}/429.jpg", wait, "429 for an hour", Outcome.HTTP_429)
+    # At a host of its own: the whole host is to be left alone for that hour.
+    world.page("busy.localhost/429.jpg", wait, "429 for an hour", Outcome.HTTP_429)
     loops = Outcome.TOO_MANY_REDIRECTS
     world.page(f"{host}/loop", redirect("/loop"), "a redirect to itself", loops)
     world.page(f"{host}/ping", redirect("/pong"), "a redirect loop", loops)

@@ -7,8 +7,9 @@ import psutil
 import pytest
 
 from ingest.inspect.decoder import MARKERS_VARIABLE
+from ingest.miniweb.image_bombs import png_bomb
 from ingest.miniweb.site import Delivery, Page, Site, image_page
-from ingest.miniweb.traps import corrupt_files, png_bomb, with_marker
+from ingest.miniweb.traps import corrupt_files, with_marker
 from ingest.miniweb.world import ABORT_MARKER, HANG_MARKER
 from tests.building import ALLOW, command, ledger_of, pictures, uncurated, write_urls
 
