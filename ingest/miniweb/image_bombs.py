@@ -15,15 +15,20 @@ _BITS = 14
 _TIFF_LONG, _TIFF_SHORT = 4, 3
 
 
-@cache
 def png_bomb(side_px: int) -> bytes:
     """A valid one-bit grey PNG of `side_px` squared: small on the wire, huge in memory."""
-    row_bytes = 1 + -(-side_px // 8)
+    return png_of(side_px, side_px)
+
+
+@cache
+def png_of(width_px: int, height_px: int) -> bytes:
+    """A valid black one-bit PNG."""
+    row_bytes = 1 + -(-width_px // 8)
     packer = zlib.compressobj(9)
-    packed = [packer.compress(bytes(row_bytes * _ROWS)) for _ in range(side_px // _ROWS)]
-    packed.append(packer.compress(bytes(row_bytes * (side_px % _ROWS))))
+    packed = [packer.compress(bytes(row_bytes * _ROWS)) for _ in range(height_px // _ROWS)]
+    packed.append(packer.compress(bytes(row_bytes * (height_px % _ROWS))))
     packed.append(packer.flush())
-    header = struct.pack(">IIBBBBB", side_px, side_px, 1, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width_px, height_px, 1, 0, 0, 0, 0)
     return _png((b"IHDR", header), (b"IDAT", b"".join(packed)))
 
 
@@ -126,6 +131,16 @@ def jpeg_scan_bomb(side_px: int, num_scans: int) -> bytes:
     for place, high, low in scans[:num_scans]:
         parts.append(_segment(0xDA, bytes((1, 1, 0, place, place, high << 4 | low))) + runs)
     return b"".join([*parts, b"\xff\xd9"])
+
+
+def jpeg_with_exif(jpeg: bytes, tag: int, kind: int, value: bytes, count: int = 1) -> bytes:
+    """The JPEG with an EXIF directory of one entry, whose four value bytes are an offset or not.
+
+    Behind the directory, at offset 26, lies the fraction 6/1; the next directory is the same one.
+    """
+    entry = struct.pack("<HHI", tag, kind, count) + value
+    tiff = b"II*\0\x08\0\0\0" + b"\x01\0" + entry + b"\x08\0\0\0" + struct.pack("<II", 6, 1)
+    return jpeg[:2] + _segment(0xE1, b"Exif\0\0" + tiff) + jpeg[2:]
 
 
 def avif_with_box_of(num_bytes: int) -> bytes:

@@ -125,19 +125,24 @@ def _add_chunks(kit: Kit) -> None:
     piece = b"%x\r\n%b\r\n" % (len(jpeg()), jpeg())
     bad, lost, large = Outcome.PROTOCOL, Outcome.CONNECTION_LOST, Outcome.TOO_LARGE
     for name, steps, what, outcomes in (
-        ("chunk-size-bad", (Send(b"xyz\r\n" + jpeg()),), "a chunk size that is no number", (bad,)),
-        ("chunk-size-negative", (Send(b"-5\r\n" + jpeg()),), "a negative chunk size", (bad,)),
+        (
+            "chunk-size-bad",
+            (Send(b"xyz\r\n" + jpeg()),),
+            "a chunk size that is no number",
+            (bad, lost),
+        ),
+        ("chunk-size-negative", (Send(b"-5\r\n" + jpeg()),), "a negative chunk size", (bad, lost)),
         (
             "chunk-size-huge",
             (Send(b"f" * 17 + b"\r\n"), Repeat(NOISE)),
             "a chunk size of 17 digits",
-            (bad,),
+            (bad, lost),
         ),
         (
             "chunk-size-endless",
             (Repeat(b"0" * 65_536),),
             "a chunk size that never ends",
-            (bad, Outcome.TIMEOUT),
+            (bad, lost),
         ),
         (
             "chunk-extension-endless",
@@ -161,9 +166,16 @@ def _add_nonsense(kit: Kit) -> None:
     garbage = Page(delivery=Delivery.GARBAGE)
     kit.page("garbage", garbage, "bytes that are no HTTP", _HTTP, bad)
     kit.wire("http-0-9", (Send(jpeg()),), "a body without any header", _HTTP, bad)
+    date = "X-Robots-Tag: unavailable_after: 25 Jun 99999999999999999999 15:00:00 GMT"
+    dated = (head(f"Content-Length: {len(jpeg())}", date), Send(jpeg()))
+    kit.wire("tag-undated", dated, "X-Robots-Tag with an impossible day", "RFC 9110", Outcome.KEPT)
+    tags = "X-Robots-Tag: " + ", ".join(["max-snippet: 1"] * 5000)
+    tagged = (head(f"Content-Length: {len(jpeg())}", tags), Send(jpeg()))
+    kit.wire("tag-long", tagged, "X-Robots-Tag of 80 kB", "500 characters", Outcome.KEPT)
     for name, status, what, outcomes in (
         ("status-letters", "2x0 OK", "a status that is no number", (bad, other)),
         ("status-long", "20000000000 OK", "a status of eleven digits", (bad, other)),
+        ("status-longest", "2" * 5000 + " OK", "a status of 5,000 digits", (bad, other)),
         ("status-zero", "000 OK", "status 000", (bad, other)),
         ("status-999", "999 Odd", "status 999", (other, bad)),
         ("status-101", "101 Switching Protocols", "an upgrade nobody asked for", (other, bad)),

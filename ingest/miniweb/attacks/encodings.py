@@ -70,7 +70,7 @@ def add_encodings(kit: Kit) -> None:
         ),
         ("gzip-untrue", "gzip", jpeg(), "no gzip, though it says so", _DECODER, (bad,)),
         ("deflate-garbage", "deflate", NOISE[:5000], "noise as deflate", _DECODER, (bad,)),
-        ("brotli-garbage", "br", NOISE[:5000], "noise as brotli", _DECODER, (bad,)),
+        ("brotli-garbage", "br", b"\x11" + NOISE[:5000], "noise as brotli", _DECODER, (bad,)),
         ("encoding-unknown", "x-secret", jpeg(), "an encoding nobody knows", _DECODER, (bad,)),
         ("encodings-many", ", ".join(["gzip"] * 40), jpeg(), "40 encodings", _DECODER, (bad,)),
     ):

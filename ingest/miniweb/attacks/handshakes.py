@@ -14,11 +14,11 @@ def add_handshakes(kit: Kit) -> None:
         host = f"{name}.{DOMAIN}"
         kit.flaws[host] = flaw
         kit.site.add(host, "/x.jpg", good_page())
-        outcome = Outcome.KEPT if flaw is Flaw.NONE else Outcome.TLS
+        outcomes = {Flaw.NONE: (Outcome.KEPT,), Flaw.NO_NAME: (Outcome.TLS, Outcome.KEPT)}
         what = f"a certificate that {flaw.value}"
         if flaw is Flaw.NONE:
             name, what = "certificate-good", "a good certificate, of the kit's own authority"
-        _add(kit, name, host, "{tls_port}", what, outcome)
+        _add(kit, name, host, "{tls_port}", what, *outcomes.get(flaw, (Outcome.TLS,)))
     host = f"tls-garbage.{DOMAIN}"
     _add(kit, "tls-garbage", host, "{port}", "noise for a handshake", Outcome.TLS)
     host = f"tls-silent.{DOMAIN}"

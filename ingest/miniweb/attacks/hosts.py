@@ -7,6 +7,8 @@ from ingest.miniweb.wire import NOISE
 from schemas.outcome import Outcome
 
 _ROBOTS_BYTES = "512 KiB of robots.txt"
+# Rules times agents: 60 kB that a parser may turn into four million entries.
+_ROGUE_AGENTS = 2000
 _TEXT = (("Content-Type", "text/plain"),)
 _ALLOW = b"User-agent: *\nAllow: /\n"
 
@@ -25,7 +27,10 @@ def _add_robots(kit: Kit) -> None:
     wild = b"User-agent: *\nDisallow: /" + b"*x" * 40 + b"*y\n"
     bomb = Page(gzip_bomb(64 << 20), headers=(*_TEXT, ("Content-Encoding", "gzip")))
     rules = b"".join(b"Disallow: /%d/*/%d$\n" % (number, number) for number in range(20_000))
+    agents = b"".join(b"User-agent: a%d\n" % number for number in range(_ROGUE_AGENTS))
+    agents += b"".join(b"Allow: /%d\n" % number for number in range(_ROGUE_AGENTS))
     for name, page, what, limit in (
+        ("agents", Page(agents), f"{_ROGUE_AGENTS:,} agents with as many rules", "one group"),
         ("endless", Page(delivery=Delivery.ENDLESS), "without end", _ROBOTS_BYTES),
         ("one-line", Page(b"#" * 5_000_000), "a line of 5 MB", _ROBOTS_BYTES),
         ("gzip-bomb", bomb, "64 MiB in 64 kB of gzip", _ROBOTS_BYTES),
@@ -113,11 +118,11 @@ def _add_storms(kit: Kit) -> None:
 
 def _add_dead(kit: Kit, num_urls: int) -> None:
     """Hosts with many URLs that cost a time-out each, unless somebody notices."""
-    dead = (Outcome.ROBOTS_UNAVAILABLE, Outcome.TIMEOUT, Outcome.CONNECT)
-    for name, port, what in (
-        ("dead-host", "{full_port}", "takes no connection"),
-        ("deaf-host", "{deaf_port}", "never answers"),
-        ("closed-host", "{closed_port}", "refuses connections"),
+    silent = (Outcome.ROBOTS_UNAVAILABLE, Outcome.TIMEOUT, Outcome.CONNECT)
+    for name, port, what, dead in (
+        ("dead-host", "{full_port}", "takes no connection", silent),
+        ("deaf-host", "{deaf_port}", "never answers", silent),
+        ("closed-host", "{closed_port}", "refuses connections", (Outcome.CONNECT,)),
     ):
         url = f"http://{name}.{DOMAIN}:{port}/{{number}}.jpg"
         what = f"{num_urls:,} URLs of a host that {what}"

@@ -1,5 +1,7 @@
 """Pictures that want more memory or time than they are worth, and files that only look like one."""
 
+import struct
+
 from ingest.miniweb import image_bombs as bombs
 from ingest.miniweb import polyglots
 from ingest.miniweb.attacks.kit import Kit, jpeg
@@ -16,6 +18,7 @@ def add_pictures(kit: Kit) -> None:
     """All files that the inspection has to survive."""
     _add_sizes(kit)
     _add_costs(kit)
+    _add_metadata(kit)
     _add_polyglots(kit)
 
 
@@ -40,6 +43,8 @@ def _add_sizes(kit: Kit) -> None:
     _add(kit, "ico-bomb", icon, "an icon of 16 x 16 with a PNG of 2.5 Gpx", _PIXELS, *words)
     flat = bombs.tiff_bomb(0, 0, 4096)
     _add(kit, "tiff-without-size", flat, "a TIFF of no pixels", _DECODER, corrupt)
+    thin = bombs.png_of(90_000_000, 1)
+    _add(kit, "png-thin", thin, "a PNG of 90,000,000 x 1", _PIXELS, Outcome.KEPT, corrupt, pixels)
     wrap = bombs.tiff_bomb(65_536, 65_536, 4096)
     _add(kit, "tiff-wrap", wrap, "a TIFF of 2^32 pixels, 0 to a careless product", _PIXELS, pixels)
 
@@ -67,6 +72,24 @@ def _add_costs(kit: Kit) -> None:
         _add(kit, f"avif-box-{name}", box, f"an AVIF box of {size:,} bytes", _DECODER, corrupt)
     heif = bombs.avif_with_box_of(0xFFFFFFF0).replace(b"avif", b"heic")
     _add(kit, "heif-box-huge", heif, "a HEIF box of 4 GiB", _SNIFF, Outcome.UNSUPPORTED_FORMAT)
+
+
+def _add_metadata(kit: Kit) -> None:
+    """Good pictures whose metadata is odd: a bad tag is no bad image."""
+    offset, itself = (26).to_bytes(4, "little"), (8).to_bytes(4, "little")
+    for name, entry, what in (
+        ("exif-fraction", (0x0112, 5, offset), "an orientation of 6/1"),
+        ("exif-far", (0x0112, 5, b"\xff" * 4), "an orientation at offset 4 Gi"),
+        ("exif-many", (0x0112, 3, offset, 2**31), "2^31 orientations"),
+        ("exif-letters", (0x0112, 2, b"six\0", 4), "an orientation in letters"),
+        ("exif-circle", (0x8769, 4, itself), "an EXIF directory that holds itself"),
+        ("exif-date-number", (0x0132, 3, offset), "a date that is a number"),
+    ):
+        content = bombs.jpeg_with_exif(jpeg(), *entry)
+        _add(kit, name, content, f"EXIF: {what}", "only a warning", Outcome.KEPT)
+    frames = bombs.png_with_chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0))
+    words = (Outcome.KEPT, Outcome.CORRUPT)
+    _add(kit, "apng-frames", frames, "a PNG that claims 2^31 frames", "the decoder", *words)
 
 
 def _add_polyglots(kit: Kit) -> None:

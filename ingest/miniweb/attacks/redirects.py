@@ -48,7 +48,6 @@ _INWARDS = {
     "fullwidth-dots": "10。0。0。1",
     "circled-digits": "①⓪.0.0.①",
     "encoded-digits": "%31%30.0.0.1",
-    "backslash": "10.0.0.1\\@good.example",
 }
 _SCHEMES = {
     "file": "file:///etc/passwd",
@@ -60,7 +59,7 @@ _SCHEMES = {
     "unknown": "x-y-z://10.0.0.1/",
     "broken": "http://[::1",
     "bad-port": "http://10.0.0.1:99999/",
-    "no-host": "http:///x",
+    "data": "data:image/png;base64,iVBORw0KGgo=",
 }
 
 
@@ -116,7 +115,14 @@ def _add_odd_locations(kit: Kit) -> None:
     latin = _raw("/é ü.jpg".encode("latin-1"))
     kit.page("location-latin", latin, "Latin-1 and a space in Location", "http", gone, bad)
     two = Page(steps=(Send(b"HTTP/1.1 302 Found\r\nLocation: /a\r\nLocation: /b\r\n\r\n"),))
-    kit.page("location-twice", two, "two Locations", "the first counts", gone, bad)
+    kit.page("location-twice", two, "two Locations", "the HTTP parser", broken, gone, bad)
+    host = kit.page(
+        "location-hostless", redirect("http:///y"), "a Location without host", "", gone, bad
+    )
+    # WHATWG reads a backslash as a slash, so that 10.0.0.1 is the host; RFC 3986 knows none.
+    away = redirect(f"http://10.0.0.1\\@{host}:{PORT}/")
+    inside = (Outcome.FORBIDDEN_ADDRESS, bad, gone)
+    kit.page("location-backslash", away, "a backslash before the host", _GUARD, *inside)
 
 
 def _raw(location: bytes) -> Page:
