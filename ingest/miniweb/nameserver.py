@@ -27,7 +27,6 @@ from ingest.miniweb.dns_message import (
 from ingest.miniweb.ports import ADDRESS, listen, port_of
 
 _UDP_BYTES = 512
-_TCP_RECORDS = 3000  # Stays below the 64 KiB of a message over TCP.
 _MAX_LINKS = 16
 _PORT_TRIES = 50
 
@@ -138,7 +137,7 @@ class NameServer(asyncio.DatagramProtocol):
         with self._lock:
             self._queries.append(Query(question.name, question.kind, transport, time.monotonic()))
         reply = self._reply(question)
-        records = self._wanted(question, reply)[:_TCP_RECORDS]
+        records = self._wanted(question, reply)
         if reply.trick is not Trick.NONE:
             return _spoilt(question, records, reply.trick, transport)
         answer = write_answer(question, records, reply.status)

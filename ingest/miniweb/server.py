@@ -80,7 +80,7 @@ class MiniWeb:
             "full_port": self._dead.full_socket,
         }
         for name, listener in ports.items():
-            url = url.replace("{" + name + "}", str(port_of(listener)))
+            url = url.replace(f"{{{name}}}", str(port_of(listener)))
         return url
 
     def url(self, host: str, path: str) -> str:

@@ -43,7 +43,7 @@ class World:
     evaluation_set: dict[str, bytes] = field(default_factory=dict)
 
     def link(self, url: str, caption: str, expectation: Outcome) -> None:
-        """Add a link; {port} and {closed_port} in it are filled in when the web is served."""
+        """Add a link; {port} and its like are filled in when the web is served."""
         self.links.append(Link(url, caption, expectation))
 
     def page(self, where: str, page: Page, caption: str, expectation: Outcome) -> None:
@@ -54,15 +54,11 @@ class World:
 
     def rows(self, web: MiniWeb) -> list[dict[str, str]]:
         """The URL table of a served world: url, caption, licence, expectation."""
-        ports = {_PORT: str(web.port), _CLOSED_PORT: str(web.closed_port)}
         rows = []
         for number, link in enumerate(self.links):
-            url = link.url
-            for name, port in ports.items():
-                url = url.replace(name, port)
             licence = _LICENCES[number % len(_LICENCES)]
             expectation = link.expectation.value
-            row = {"url": url, "caption": link.caption, "licence": licence}
+            row = {"url": web.fill(link.url), "caption": link.caption, "licence": licence}
             rows.append({**row, "expectation": expectation})
         return rows
 

@@ -1,5 +1,6 @@
 """All attacks of the hostile kit: `kit` says what one is, the other files hold them by kind."""
 
+from ingest.miniweb.attacks.addresses import add_addresses
 from ingest.miniweb.attacks.answers import add_answers
 from ingest.miniweb.attacks.encodings import add_encodings
 from ingest.miniweb.attacks.handshakes import add_handshakes
@@ -18,6 +19,7 @@ def build_kit(dead_host_urls: int = DEAD_HOST_URLS) -> Kit:
     add_answers(kit)
     add_encodings(kit)
     add_redirects(kit)
+    add_addresses(kit)
     add_hosts(kit, dead_host_urls)
     add_pictures(kit)
     add_names(kit)

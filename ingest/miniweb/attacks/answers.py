@@ -37,9 +37,9 @@ def _add_slow(kit: Kit) -> None:
     drip = Page(delivery=Delivery.DRIP)
     kit.page("drip", drip, "a byte a second", _SPEED, slow, late)
     headers = (_STATUS_LINE, Repeat(b"X-More: yes\r\n", slow=True))
-    kit.wire("slow-headers", headers, "a header a second, without end", _TIME, late, slow)
+    kit.wire("slow-headers", headers, "a header a second, without end", _SPEED, slow, late)
     silent = Page(delivery=Delivery.NEVER)
-    kit.page("never-answers", silent, "no answer at all", _TIME, late, slow)
+    kit.page("never-answers", silent, "no answer at all", _SPEED, slow, late)
     stuck = (head("Content-Length: 5000"), Send(jpeg()[:100]), Wait())
     kit.wire("stuck-body", stuck, "stops in the body and stays", _SPEED, slow, late)
     hosts = (Outcome.ROBOTS_UNAVAILABLE, Outcome.TIMEOUT, Outcome.CONNECT)
@@ -175,7 +175,6 @@ def _add_nonsense(kit: Kit) -> None:
     for name, status, what, outcomes in (
         ("status-letters", "2x0 OK", "a status that is no number", (bad, other)),
         ("status-long", "20000000000 OK", "a status of eleven digits", (bad, other)),
-        ("status-longest", "2" * 5000 + " OK", "a status of 5,000 digits", (bad, other)),
         ("status-zero", "000 OK", "status 000", (bad, other)),
         ("status-999", "999 Odd", "status 999", (other, bad)),
         ("status-101", "101 Switching Protocols", "an upgrade nobody asked for", (other, bad)),
@@ -183,6 +182,8 @@ def _add_nonsense(kit: Kit) -> None:
         ("status-304", "304 Not Modified", "not modified since never", (other,)),
     ):
         kit.wire(name, (head(status=status), Send(jpeg())), what, _HTTP, *outcomes)
+    digits = (head("Content-Length: 0", status="2" * 5000),)
+    kit.wire("status-longest", digits, "a status of 5,000 digits", _HTTP, bad, other)
     version = (Send(b"HTTP/9.9 200 OK\r\n\r\n" + jpeg()),)
     kit.wire("version-9", version, "HTTP/9.9", _HTTP, bad)
     nul = (head("X-Nul: a\0b", f"Content-Length: {len(jpeg())}"), Send(jpeg()))

@@ -132,5 +132,5 @@ def _add_dead(kit: Kit, num_urls: int) -> None:
     kit.site.add(host, "*", Page(delivery=Delivery.NEVER))
     url = f"http://{host}:{PORT}/{{number}}.jpg"
     what = f"{num_urls:,} URLs of a host that answers for robots.txt and nothing else"
-    words = (Outcome.TIMEOUT, Outcome.LOW_SPEED)
+    words = (Outcome.LOW_SPEED, Outcome.TIMEOUT)
     kit.attacks.append(Attack("dying-host", what, url, words, "three failures of a host", num_urls))

@@ -91,3 +91,9 @@ def head(*lines: str, status: str = "200 OK") -> Send:
     """Status line and headers of a picture, as a step."""
     start = (f"HTTP/1.1 {status}", "Content-Type: image/jpeg", *lines)
     return Send(("\r\n".join(start) + "\r\n\r\n").encode("latin-1"))
+
+
+def raw_redirect(location: bytes) -> Page:
+    """A redirect whose Location goes over the wire as it is."""
+    start = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: "
+    return Page(steps=(Send(start + location + b"\r\n\r\n"),))
