@@ -180,6 +180,22 @@ class BuildOptions(DatasetOptions):
     pack: PackOptions = PackOptions()
 
 
+class ForecastOptions(BuildOptions):
+    """How to forecast a build: its own options, and the sample."""
+
+    output: str = option("", "dataset to keep the forecast in, for `report`; default: only shown")
+    candidates: int = option(2000, "candidates of the sample, about", gt=0)
+    prices: str = option("", "TOML file of prices; default: schemas/prices.toml")
+    json_file: str = option("", "write the forecast to this JSON file")
+
+
+class ReportOptions(Options):
+    """Which dataset to report on."""
+
+    dataset: str = option(..., "the dataset: a local folder or any fsspec URI", positional=True)
+    json_file: str = option("", "write the report to this JSON file")
+
+
 class IndexOptions(Options):
     """Which evaluation images to index, and how."""
 

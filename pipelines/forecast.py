@@ -1,0 +1,213 @@
+"""Forecast a build: plan and build a small sample of its input, extrapolate, and show it."""
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from ingest import storage
+from ingest.errors import SetupError
+from ingest.forecast.extrapolate import Scope, extrapolate
+from ingest.forecast.hosts import count_hosts
+from ingest.forecast.sample import Effort, read_sample
+from ingest.host_counts import HostCounts
+from ingest.pack.seal import read_manifest
+from ingest.plan_part import count_candidates
+from ingest.sources import expand_inputs
+from pipelines.build import build
+from pipelines.plan import plan
+from pipelines.progress import count_on_terminal, show_progress
+from pipelines.quantity import amount, bytes_text, hours_text, interval_text, percent
+from schemas.forecast import FORECAST_FILE, Forecast, HostForecast
+from schemas.manifest import encode
+from schemas.options import BuildOptions, ForecastOptions, PlanOptions
+from schemas.prices import Prices, default_prices, parse_prices
+
+_SHARD_CANDIDATES = 500
+
+
+def forecast(
+    plan_options: PlanOptions, options: ForecastOptions, beam_arguments: Sequence[str]
+) -> Forecast:
+    """The forecast of `build` with these options; kept in the dataset if one is named.
+
+    Raises SetupError if the input has no candidates, or if the runner is not on this machine.
+    """
+    if not any("FnApiRunner" in argument for argument in beam_arguments):
+        raise SetupError(
+            "expected --runner=FnApiRunner: a forecast measures the sample on this machine"
+        )
+    prices = _read_prices(options.prices)
+    uris = expand_inputs(plan_options)
+    with count_on_terminal("inputs counted") as on_input:
+        num_rows, num_taken = _count(uris, plan_options, on_input)
+    rate = plan_options.sample_rate * min(1.0, options.candidates / max(1, num_taken))
+    scope = Scope(
+        options={**plan_options.recorded(), **_build_options(options, "").recorded()},
+        num_rows=num_rows,
+        num_candidates=num_taken,
+        sample_rate=rate,
+        host_requests_per_s=options.politeness.host_requests_per_s,
+    )
+    with tempfile.TemporaryDirectory(prefix="uncurated-", dir=options.pack.scratch or None) as tmp:
+        folder = Path(tmp)
+        startup = _startup(folder, options, beam_arguments)
+        sampled = plan_options.model_copy(
+            update={"sample_rate": rate, "shard_candidates": _SHARD_CANDIDATES}
+        )
+        dataset = str(folder / "sample")
+        spent = _build(sampled, _build_options(options, dataset), beam_arguments)
+        commits = read_manifest(dataset)
+        if not sum(one.num_candidates for one in commits):
+            raise SetupError(
+                f"expected candidates in the sample, got none of {num_taken:,} at a rate of "
+                f"{rate:.3g}: raise --candidates"
+            )
+        sample = read_sample(dataset, commits)
+    with count_on_terminal("rows counted by host") as on_rows:
+        counts: HostCounts = count_hosts(uris, plan_options, on_rows)
+    found = extrapolate(scope, sample, counts, (spent, startup), prices)
+    if options.output:
+        storage.write_bytes(storage.join(options.output, FORECAST_FILE), encode(found))
+    if options.json_file:
+        Path(options.json_file).write_bytes(encode(found))
+    return found
+
+
+def show_forecast(found: Forecast) -> None:
+    """Print a forecast: outcomes, quantities, costs, hosts, and what is assumed."""
+    console = Console(soft_wrap=True)
+    sample = found.sample
+    console.print(
+        f"forecast of {found.num_candidates:,} candidates of {found.num_rows:,} rows, from "
+        f"{sample.num_candidates:,} of {sample.num_hosts:,} hosts",
+        highlight=False,
+    )
+    for table in (_outcomes(found), _quantities(found), _hosts(found)):
+        console.print(table)
+    for line in _notes(found):
+        console.print(line, markup=False, highlight=False)
+
+
+def _count(
+    uris: Sequence[str], options: PlanOptions, on_input: Callable[..., None]
+) -> tuple[int, int]:
+    """Rows, and rows that the build will take."""
+    num_rows = num_taken = 0
+    for uri in uris:
+        _, rows, taken = count_candidates(uri, options)
+        num_rows, num_taken = num_rows + rows, num_taken + taken
+        on_input(uri)
+    return num_rows, num_taken
+
+
+def _startup(folder: Path, options: ForecastOptions, beam_arguments: Sequence[str]) -> Effort:
+    """What a build of no candidates takes: processes, evaluation index, canaries, seal."""
+    nothing = folder / "nothing.txt"
+    nothing.touch()
+    empty = PlanOptions(input=(str(nothing),))
+    return _build(empty, _build_options(options, str(folder / "empty")), beam_arguments)
+
+
+def _build(
+    plan_options: PlanOptions, options: BuildOptions, beam_arguments: Sequence[str]
+) -> Effort:
+    """Plan and build; what building took, planning apart."""
+    planned = plan(plan_options, options.output, beam_arguments)
+    began_s, cpu_s = time.monotonic(), _cpu_s()
+    with show_progress(planned.num_candidates, beam_arguments) as address:
+        build(options, planned, beam_arguments, address)
+    return Effort(cpu_s=_cpu_s() - cpu_s, wall_s=time.monotonic() - began_s)
+
+
+def _cpu_s() -> float:
+    """CPU time so far of this process and of its children that have ended, seconds."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _build_options(options: ForecastOptions, dataset: str) -> BuildOptions:
+    values = {name: getattr(options, name) for name in BuildOptions.model_fields}
+    return BuildOptions(**{**values, "output": dataset})
+
+
+def _read_prices(path: str) -> Prices:
+    if not path:
+        return default_prices()
+    try:
+        return parse_prices(Path(path).read_text())
+    except FileNotFoundError as error:
+        raise SetupError(f"--prices: expected a TOML file, got none at {path}") from error
+    except ValidationError as error:
+        problems = [f"{one['loc'][0]}: {one['msg']}" for one in error.errors()]
+        raise SetupError(f"{path}: " + "; ".join(problems)) from error
+    except ValueError as error:
+        raise SetupError(f"{path}: expected TOML, got {error}") from error
+
+
+def _outcomes(found: Forecast) -> Table:
+    table = Table(title="Outcomes")
+    for name in ("outcome", "share", "95 % interval", "candidates"):
+        table.add_column(name, justify="left" if name == "outcome" else "right")
+    for word, share in found.shares.items():
+        count = share.times(found.num_candidates)
+        table.add_row(
+            word, percent(share.value), interval_text(share, percent), amount(count.value)
+        )
+    table.add_row("any other", percent(0.0), f"up to {percent(found.unseen_share)}", "")
+    return table
+
+
+def _quantities(found: Forecast) -> Table:
+    table = Table(title="What it takes")
+    for name in ("quantity", "expected", "95 % interval"):
+        table.add_column(name, justify="left" if name == "quantity" else "right")
+    currency = found.prices.currency
+    rows = [
+        ("images kept", found.num_kept, amount),
+        ("bytes received", found.received_bytes, bytes_text),
+        ("bytes stored", found.stored_bytes, bytes_text),
+        ("vCPU-hours", found.vcpu_hours, amount),
+        ("candidates per second and vCPU", found.candidates_per_vcpu_s, amount),
+        *((f"{item}, {currency}", cost, amount) for item, cost in found.costs.items()),
+    ]
+    for name, estimate, as_text in rows:
+        table.add_row(name, as_text(estimate.value), interval_text(estimate, as_text))
+    return table
+
+
+def _hosts(found: Forecast) -> Table:
+    rate = found.host_requests_per_s
+    title = f"Largest hosts, at {rate:g} requests/s" if rate else "Largest hosts, if at 1 request/s"
+    table = Table(title=title)
+    for name in ("host", "candidates", "requests each", "hours"):
+        table.add_column(name, justify="left" if name == "host" else "right")
+    for one in found.hosts:
+        requests = f"{one.requests_per_candidate:.2f}"
+        table.add_row(one.host, f"{one.num_candidates:,}", requests, hours_text(one.hours))
+    return table
+
+
+def _notes(found: Forecast) -> list[str]:
+    sample, prices = found.sample, found.prices
+    longest: HostForecast | None = found.hosts[0] if found.hosts else None
+    notes = [
+        f"sample: {sample.cpu_s:,.1f} s of CPU in {sample.wall_s:,.1f} s; start-up apart, which "
+        f"took {sample.startup_cpu_s:,.1f} s of CPU",
+        f"vCPU-hours at {prices.vcpu_utilisation:.0%} utilisation; storage for "
+        f"{prices.storage_months:g} months; {prices.note}",
+        "intervals allow for hosts whose URLs share a fate; a sample never waits long for a host's "
+        "turn, so the whole may have more `deferred` and `http_429`",
+    ]
+    if found.host_count_error:
+        notes.append(f"candidates of a host: up to {found.host_count_error:,} more than told")
+    if found.least_hours is None:
+        notes.append("rate per host: unlimited (--host-requests-per-s), so no least duration")
+    elif longest is not None:
+        notes.append(f"least duration: {hours_text(longest.hours)}, which {longest.host} needs")
+    return notes
