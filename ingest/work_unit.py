@@ -19,7 +19,8 @@ from ingest.canary_run import query_of, try_canaries, write_results
 from ingest.errors import FetchError, InspectError
 from ingest.evaluation_index.match import Match, describe_match
 from ingest.evaluation_index.search import EvaluationIndex
-from ingest.fetch.crawler import Crawler, Visit
+from ingest.fetch.crawler import Crawler
+from ingest.fetch.visit import Visit
 from ingest.inspect.sandbox import DecoderPool
 from ingest.pack.commit import ShardContent, pack_shard, read_commit
 from ingest.pack.ledger import Item, encode_preview
@@ -36,6 +37,7 @@ _SHARDS_UNDER_WAY = 3
 _WINDOW_PER_CONNECTION = 4
 _FILE_READERS = 16
 _PATIENCE_S = 0.008
+_GC_OBJECTS = 50_000
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,10 @@ class Engine:
         self._readers = ThreadPoolExecutor(_FILE_READERS, thread_name_prefix="read")
         self._units: set[asyncio.Task[Commit]] = set()
         self._loop.run_until_complete(self._start())
-        # What was imported so far is never garbage: spare the collector looking at it again.
+        # What was imported so far is never garbage: spare the collector looking at it again. What
+        # is made from now on seldom has cycles.
         gc.freeze()
+        gc.set_threshold(_GC_OBJECTS, 10, 100)
 
     async def _start(self) -> None:
         """Make what belongs to the event loop."""
@@ -106,7 +110,6 @@ class Engine:
     def close(self) -> None:
         """End all processes, threads and connections; what is not committed is lost."""
         self._loop.run_until_complete(self._abandon())
-        self._crawler.close()
         self._decoders.close()
         self._packer.shutdown()
         self._readers.shutdown()
@@ -133,6 +136,7 @@ class Engine:
         for unit in self._units:
             unit.cancel()
         await asyncio.gather(*self._units, return_exceptions=True)
+        await self._crawler.close()
 
     def _collect(self) -> list[Commit]:
         """The commits of the units that are done; raises what a unit raised."""
