@@ -12,10 +12,10 @@ from rich.table import Table
 
 from ingest import storage
 from ingest.errors import SetupError
+from ingest.fetch.host_limits import HostLimits
 from ingest.forecast.extrapolate import Scope, extrapolate
 from ingest.forecast.hosts import count_hosts
 from ingest.forecast.sample import Effort, read_sample
-from ingest.host_counts import HostCounts
 from ingest.pack.seal import read_manifest
 from ingest.plan_part import count_candidates
 from ingest.sources import expand_inputs
@@ -23,7 +23,7 @@ from pipelines.build import build
 from pipelines.plan import plan
 from pipelines.progress import count_on_terminal, show_progress
 from pipelines.quantity import amount, bytes_text, hours_text, interval_text, percent
-from schemas.forecast import FORECAST_FILE, Forecast, HostForecast
+from schemas.forecast import FORECAST_FILE, Forecast
 from schemas.manifest import encode
 from schemas.options import BuildOptions, ForecastOptions, PlanOptions
 from schemas.prices import Prices, default_prices, parse_prices
@@ -42,7 +42,7 @@ def forecast(
         raise SetupError(
             "expected --runner=FnApiRunner: a forecast measures the sample on this machine"
         )
-    prices = _read_prices(options.prices)
+    prices, limits = _read_prices(options.prices), HostLimits(options.politeness)
     uris = expand_inputs(plan_options)
     with count_on_terminal("inputs counted") as on_input:
         num_rows, num_taken = _count(uris, plan_options, on_input)
@@ -52,7 +52,7 @@ def forecast(
         num_rows=num_rows,
         num_candidates=num_taken,
         sample_rate=rate,
-        host_requests_per_s=options.politeness.host_requests_per_s,
+        rate_of=lambda host: limits.find(host).requests_per_s,
     )
     with tempfile.TemporaryDirectory(prefix="uncurated-", dir=options.pack.scratch or None) as tmp:
         folder = Path(tmp)
@@ -70,7 +70,7 @@ def forecast(
             )
         sample = read_sample(dataset, commits)
     with count_on_terminal("rows counted by host") as on_rows:
-        counts: HostCounts = count_hosts(uris, plan_options, on_rows)
+        counts = count_hosts(uris, plan_options, on_rows)
     found = extrapolate(scope, sample, counts, (spent, startup), prices)
     if options.output:
         storage.write_bytes(storage.join(options.output, FORECAST_FILE), encode(found))
@@ -182,20 +182,19 @@ def _quantities(found: Forecast) -> Table:
 
 
 def _hosts(found: Forecast) -> Table:
-    rate = found.host_requests_per_s
-    title = f"Largest hosts, at {rate:g} requests/s" if rate else "Largest hosts, if at 1 request/s"
-    table = Table(title=title)
-    for name in ("host", "candidates", "requests each", "hours"):
+    table = Table(title="Hosts that need longest")
+    for name in ("host", "candidates", "requests each", "requests/s", "time"):
         table.add_column(name, justify="left" if name == "host" else "right")
     for one in found.hosts:
+        rate = f"{one.requests_per_s:g}" if one.requests_per_s else "unlimited"
+        time_text = hours_text(one.hours) + ("" if one.requests_per_s else " if at 1/s")
         requests = f"{one.requests_per_candidate:.2f}"
-        table.add_row(one.host, f"{one.num_candidates:,}", requests, hours_text(one.hours))
+        table.add_row(one.host, f"{one.num_candidates:,}", requests, rate, time_text)
     return table
 
 
 def _notes(found: Forecast) -> list[str]:
-    sample, prices = found.sample, found.prices
-    longest: HostForecast | None = found.hosts[0] if found.hosts else None
+    sample, prices, slowest = found.sample, found.prices, found.slowest_host
     notes = [
         f"sample: {sample.cpu_s:,.1f} s of CPU in {sample.wall_s:,.1f} s; start-up apart, which "
         f"took {sample.startup_cpu_s:,.1f} s of CPU",
@@ -206,8 +205,8 @@ def _notes(found: Forecast) -> list[str]:
     ]
     if found.host_count_error:
         notes.append(f"candidates of a host: up to {found.host_count_error:,} more than told")
-    if found.least_hours is None:
+    if slowest is None:
         notes.append("rate per host: unlimited (--host-requests-per-s), so no least duration")
-    elif longest is not None:
-        notes.append(f"least duration: {hours_text(longest.hours)}, which {longest.host} needs")
+    else:
+        notes.append(f"least duration: {hours_text(slowest.hours)}, which {slowest.host} needs")
     return notes

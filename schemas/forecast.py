@@ -60,7 +60,8 @@ class HostForecast(BaseModel):
     host: str
     num_candidates: int = Field(description="expected candidates of the whole build")
     requests_per_candidate: float = Field(description="to this host, with redirects and retries")
-    hours: float = Field(description="at the rate of the forecast, or at 1/s if that is unlimited")
+    requests_per_s: float = Field(description="the polite rate; 0: unlimited")
+    hours: float = Field(description="at that rate, or at 1/s if it is unlimited")
 
 
 class Forecast(Document):
@@ -79,16 +80,13 @@ class Forecast(Document):
     candidates_per_vcpu_s: Estimate = Field(description="candidates for a second of CPU time")
     costs: dict[str, Estimate] = Field(description="in the currency of the prices, by item")
     prices: Prices
-    host_requests_per_s: float = Field(description="the polite rate; 0: unlimited")
-    hosts: tuple[HostForecast, ...] = Field(description="the largest, falling")
+    hosts: tuple[HostForecast, ...] = Field(description="those that need longest, falling")
     host_count_error: int = Field(description="candidates that a host may have more than told")
 
     @property
-    def least_hours(self) -> float | None:
-        """The hours that the host in question for longest needs; None if the rate is unlimited."""
-        if not self.host_requests_per_s:
-            return None
-        return max((host.hours for host in self.hosts), default=0.0)
+    def slowest_host(self) -> HostForecast | None:
+        """The host that names the least duration; None if no rate is limited."""
+        return next((host for host in self.hosts if host.requests_per_s), None)
 
 
 def _rounded(value: float) -> float:

@@ -136,7 +136,7 @@ class PolitenessOptions(Options):
     )
     host_limits: str = option(
         "",
-        "TOML file of limits by host: `[\"*.example.org\"]`, `requests_per_s`, `connections`",
+        'TOML file of limits by host: `["*.example.org"]`, `requests_per_s`, `connections`',
         speed=True,
     )
 

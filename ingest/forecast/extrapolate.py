@@ -1,7 +1,7 @@
 """From what became of a sample to a forecast of the whole."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,18 +16,17 @@ from schemas.outcome import Outcome
 from schemas.prices import Prices
 
 _GB = 1e9
-_SHOWN_HOSTS = 20
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What is forecast: the options, the rows of the input, and how many of them are taken."""
+    """What is forecast: options, rows of the input, how many are taken, and the rate of a host."""
 
     options: Mapping[str, Any]
     num_rows: int
     num_candidates: int
     sample_rate: float
-    host_requests_per_s: float
+    rate_of: Callable[[str], float]
 
 
 def extrapolate(
@@ -71,14 +70,7 @@ def extrapolate(
         candidates_per_vcpu_s=inverse(cpu_per_candidate_s),
         costs=price(prices, vcpu_hours, received.times(whole), stored_bytes),
         prices=prices,
-        host_requests_per_s=scope.host_requests_per_s,
-        hosts=forecast_hosts(
-            counts,
-            whole / max(1, scope.num_rows),
-            sample,
-            scope.host_requests_per_s,
-            _SHOWN_HOSTS,
-        ),
+        hosts=forecast_hosts(counts, whole / max(1, scope.num_rows), sample, scope.rate_of),
         host_count_error=counts.error,
     )
 

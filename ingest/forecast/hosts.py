@@ -14,8 +14,13 @@ from schemas.forecast import HostForecast
 from schemas.options import PlanOptions
 
 # Of these `canonical_url` changes nothing of the host but its case.
-_PLAIN_URL = r"^https?://(?P<host>[A-Za-z0-9.-]{1,255})(?::[0-9]{1,4})?(?:/[!-~]*)?$"
+_PLAIN_URL = (
+    r"^https?://(?P<host>(?:[A-Za-z0-9-]{1,63}\.)*[A-Za-z][A-Za-z0-9-]{0,62})(?::[0-9]{1,4})?"
+    r"(?:/[!-~]*)?$"
+)
 _SHOWN_RATE = 1.0
+# Requests for a candidate, and limits of single hosts, may put a smaller host first.
+_LOOKED_AT, _LISTED = 1000, 20
 
 
 def count_hosts(
@@ -42,29 +47,28 @@ def hosts_of_batch(urls: pa.Array) -> Counter[str]:
 
 
 def forecast_hosts(
-    counts: HostCounts, taken_share: float, sample: Sample, rate: float, num_shown: int
+    counts: HostCounts, taken_share: float, sample: Sample, rate_of: Callable[[str], float]
 ) -> tuple[HostForecast, ...]:
-    """The hosts that need longest; `rate`: requests/s, 0: unlimited, hours are told at 1/s.
+    """The hosts that need longest; `rate_of`: requests/s to a host, 0: unlimited.
 
     Requests for a candidate are those of the host's own candidates in the sample if these are
     enough, else those of all: redirects to the same host and retries, but not robots.txt.
     """
     per_host, per_any = _requests_per_candidate(sample)
     hosts = []
-    # Twice as many as are shown: requests for a candidate may change the order.
-    for host, count in counts.heaviest(2 * num_shown):
-        num_candidates = round(count * taken_share)
+    for host, count in counts.heaviest(_LOOKED_AT):
+        num_candidates, rate = round(count * taken_share), rate_of(host)
         requests = round(per_host.get(host, per_any), 3)
-        hours = num_candidates * requests / (rate or _SHOWN_RATE) / 3600
         hosts.append(
             HostForecast(
                 host=host,
                 num_candidates=num_candidates,
                 requests_per_candidate=requests,
-                hours=round(hours, 4),
+                requests_per_s=rate,
+                hours=round(num_candidates * requests / (rate or _SHOWN_RATE) / 3600, 4),
             )
         )
-    return tuple(sorted(hosts, key=lambda one: (-one.hours, one.host))[:num_shown])
+    return tuple(sorted(hosts, key=lambda one: (-one.hours, one.host))[:_LISTED])
 
 
 def _requests_per_candidate(sample: Sample) -> tuple[Mapping[str, float], float]:
