@@ -172,9 +172,10 @@ def _traffic(dataset: str, totals: LedgerTotals, on_part: OnPart) -> Traffic:
     heaviest = totals.hosts.heaviest(_LISTED_HOSTS)
     sweep = Sweep(host for host, _ in heaviest)
     ordered = sorted(totals.first_requests_us.items(), key=lambda item: (item[1], item[0]))
-    following = [first_us for _, first_us in ordered[1:]] + [None]
+    # One longer than the parts if there are none.
+    following = [*(first_us for _, first_us in ordered[1:]), None]
     parts = read_parts(dataset, [path for path, _ in ordered], (_REQUESTS,))
-    for (path, table), next_us in zip(parts, following, strict=True):
+    for (path, table), next_us in zip(parts, following, strict=False):
         sweep.add(*flatten_requests(table[_REQUESTS]), next_us)
         on_part(path)
     second, minute = sweep.busiest()
