@@ -13,11 +13,12 @@ from ingest.sources import read_urls
 from schemas.forecast import HostForecast
 from schemas.options import PlanOptions
 
-# Of these `canonical_url` changes nothing of the host but its case.
+# Of the hosts in these `canonical_url` changes nothing but the case.
 _PLAIN_URL = (
-    r"^https?://(?P<host>(?:[A-Za-z0-9-]{1,63}\.)*[A-Za-z][A-Za-z0-9-]{0,62})(?::[0-9]{1,4})?"
-    r"(?:/[!-~]*)?$"
+    r"^https?://(?:[A-Za-z0-9-]{1,63}\.)*[A-Za-z][A-Za-z0-9-]{0,62}(?::[0-9]{1,4})?(?:/[!-~]*)?$"
 )
+# An expression that never has to look back: together they take an eighth of the time of one.
+_HOST = r"^https?://(?P<host>[^/:]*)"
 _SHOWN_RATE = 1.0
 # Requests for a candidate, and limits of single hosts, may put a smaller host first.
 _LOOKED_AT, _LISTED = 1000, 20
@@ -37,9 +38,10 @@ def count_hosts(
 
 def hosts_of_batch(urls: pa.Array) -> Counter[str]:
     """The hosts of a string array of URLs and how often each occurs."""
-    found = pc.struct_field(pc.extract_regex(urls, _PLAIN_URL), "host")
-    hosts = _value_counts(pc.utf8_lower(pc.drop_null(found)))
-    for url, count in _value_counts(urls.filter(pc.is_null(found))).items():
+    is_plain = pc.fill_null(pc.match_substring_regex(urls, _PLAIN_URL), False)
+    plain = pc.struct_field(pc.extract_regex(urls.filter(is_plain), _HOST), "host")
+    hosts = _value_counts(pc.utf8_lower(plain))
+    for url, count in _value_counts(urls.filter(pc.invert(is_plain))).items():
         host = url_host(url) if url else None
         if host is not None:
             hosts[host] += count

@@ -205,7 +205,7 @@ def test_a_forecast_of_something_else_is_told_with_both_sides(crawled, tmp_path)
     ("arguments", "message"),
     [
         (["--prices=none.toml"], "--prices: expected a TOML file, got none at none.toml"),
-        (["--prices=odd.toml"], "odd.toml: vcpu_hour: Field required"),
+        (["--prices=odd.toml"], "vcpu_hour: Field required"),
         (["--prices=urls.csv"], "urls.csv: expected TOML, got"),
         (["--runner=DirectRunner"], "expected --runner=FnApiRunner"),
         (["--candidates=0"], "--candidates: Input should be greater than 0"),
