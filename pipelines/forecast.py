@@ -1,5 +1,6 @@
 """Forecast a build: plan and build a small sample of its input, extrapolate, and show it."""
 
+import logging
 import resource
 import tempfile
 import time
@@ -28,6 +29,7 @@ from schemas.manifest import encode
 from schemas.options import BuildOptions, ForecastOptions, PlanOptions
 from schemas.prices import Prices, default_prices, parse_prices
 
+_log = logging.getLogger(__name__)
 _SHARD_CANDIDATES = 500
 
 
@@ -56,11 +58,17 @@ def forecast(
     )
     with tempfile.TemporaryDirectory(prefix="uncurated-", dir=options.pack.scratch or None) as tmp:
         folder = Path(tmp)
+        _log.info("measuring what starting a build takes")
         startup = _startup(folder, options, beam_arguments)
         sampled = plan_options.model_copy(
             update={"sample_rate": rate, "shard_candidates": _SHARD_CANDIDATES}
         )
         dataset = str(folder / "sample")
+        _log.info(
+            "building about %s of %s candidates",
+            f"{min(options.candidates, num_taken):,}",
+            f"{num_taken:,}",
+        )
         spent = _build(sampled, _build_options(options, dataset), beam_arguments)
         commits = read_manifest(dataset)
         if not sum(one.num_candidates for one in commits):
@@ -107,11 +115,16 @@ def _count(
 
 
 def _startup(folder: Path, options: ForecastOptions, beam_arguments: Sequence[str]) -> Effort:
-    """What a build of no candidates takes: processes, evaluation index, canaries, seal."""
+    """What a build of no candidates takes: processes, evaluation index, canaries, seal.
+
+    The second one tells: in the first, code is compiled that the next builds find compiled.
+    """
     nothing = folder / "nothing.txt"
     nothing.touch()
     empty = PlanOptions(input=(str(nothing),))
-    return _build(empty, _build_options(options, str(folder / "empty")), beam_arguments)
+    for name in ("cold", "warm"):
+        effort = _build(empty, _build_options(options, str(folder / name)), beam_arguments)
+    return effort
 
 
 def _build(

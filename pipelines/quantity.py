@@ -5,7 +5,8 @@ from collections.abc import Callable
 from schemas.forecast import Estimate
 
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_STEP = 1000
+# From here on three digits round to 1000.
+_MOST_SHOWN = 999.5
 
 
 def amount(value: float) -> str:
@@ -16,9 +17,10 @@ def amount(value: float) -> str:
 def bytes_text(num_bytes: float) -> str:
     """Bytes in the unit that leaves one to three digits before the point; kB are 1000."""
     unit = 0
-    while num_bytes >= _STEP and unit + 1 < len(_BYTE_UNITS):
-        num_bytes, unit = num_bytes / _STEP, unit + 1
-    return f"{num_bytes:,.3g} {_BYTE_UNITS[unit]}" if num_bytes < _STEP else f"{num_bytes:,.0f} PB"
+    while num_bytes >= _MOST_SHOWN and unit + 1 < len(_BYTE_UNITS):
+        num_bytes, unit = num_bytes / 1000, unit + 1
+    number = f"{num_bytes:.3g}" if num_bytes < _MOST_SHOWN else f"{num_bytes:,.0f}"
+    return f"{number} {_BYTE_UNITS[unit]}"
 
 
 def hours_text(hours: float) -> str:
