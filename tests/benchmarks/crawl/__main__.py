@@ -28,8 +28,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from tests.benchmarks.corpus import DATA, NUM_IMAGES, image_paths, make_corpus
+from tests.benchmarks.environments import install_ours
 from tests.benchmarks.measure import Command, Measurement, measure
-from tests.benchmarks.throughput import CORPUS_SEED, UNCURATED
+from tests.benchmarks.throughput import CORPUS_SEED
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,12 @@ def write_urls(
 def build_command(folder: Path, *more: str) -> list[str]:
     """The command that crawls the table of a folder."""
     return [
-        *(str(UNCURATED), "build", f"--input={folder}/urls.parquet", f"--output={folder}/dataset"),
+        *(
+            str(install_ours()),
+            "build",
+            f"--input={folder}/urls.parquet",
+            f"--output={folder}/dataset",
+        ),
         *("--allow-network=127.0.0.0/8", "--shard-candidates=5000", "--decoder-processes=1"),
         *more,
     ]
