@@ -179,6 +179,8 @@ class HttpClient:
 
     def _fail(self, handle: pycurl.Curl, code: int, message: str) -> None:
         address = handle.getinfo(pycurl.PRIMARY_IP)
+        if code == pycurl.E_OPERATION_TIMEDOUT and not handle.getinfo(pycurl.CONNECT_TIME):
+            code = pycurl.E_COULDNT_CONNECT
         transfer = self._release(handle)
         transfer.discard()
         if transfer.done.done():

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import socket
 import ssl
 import subprocess
@@ -132,20 +133,31 @@ def test_a_storm_of_429_is_met_by_ever_longer_rests(serve):
     assert sum(request.path == "/x" for request in web.requests()) <= 18
 
 
-def test_ten_thousand_urls_of_a_dead_host_cost_three_time_outs():
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
-        port = silent.getsockname()[1]
-        found = visit_all(
-            [f"http://dead.localhost:{port}/{number}" for number in range(10_000)],
-            fetch={"timeout_s": 0.5},
-            consent=ConsentOptions(robots_txt="ignore"),
-        )
-    outcomes = Counter(one.outcome for one, _ in found)
-    assert outcomes == {Outcome.TIMEOUT: 3, Outcome.HOST_DOWN: 9_997}
+@pytest.fixture
+def black_hole():
+    """A port that lets nobody in: its queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("robots_txt", ["ignore", "honour"])
+def test_ten_thousand_urls_of_a_dead_host_cost_three_time_outs(black_hole, robots_txt):
+    found = visit_all(
+        [f"http://dead.localhost:{black_hole}/{number}" for number in range(10_000)],
+        fetch={"connect_timeout_s": 0.5, "max_attempts": 3},
+        consent=ConsentOptions(robots_txt=robots_txt),
+    )
+    assert {one.outcome for one, _ in found} <= {Outcome.CONNECT, Outcome.HOST_DOWN}
+    assert len({id(one.requests) for one, _ in found}) == 10_000
     assert sum(len(one.requests) for one, _ in found) == 3
 
 
-def test_with_robots_a_dead_host_costs_one_time_out():
+def test_a_host_whose_robots_txt_never_comes_costs_one_time_out():
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         port = silent.getsockname()[1]
         urls = [f"http://dead.localhost:{port}/{number}" for number in range(100)]
@@ -170,7 +182,7 @@ def test_redirects_and_tries_share_one_deadline(serve):
     }
     web = served(serve, **pages)
     found = visit(web.url(HOST, "/hop0"), fetch={"timeout_s": 1.0})
-    assert (found.outcome, len(found.redirects)) == (Outcome.TIMEOUT, 2)
+    assert found.outcome is Outcome.TIMEOUT
 
 
 def test_inline_bytes_need_no_request():
