@@ -4,7 +4,7 @@ import logging
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from ingest.errors import SetupError
 from ingest.fetch.host_limits import HostLimits
 from ingest.forecast.extrapolate import Scope, extrapolate
 from ingest.forecast.hosts import count_hosts
-from ingest.forecast.sample import Effort, read_sample
+from ingest.forecast.sample import Effort, Sample, read_sample
 from ingest.pack.seal import read_manifest
 from ingest.plan_part import count_candidates
 from ingest.sources import expand_inputs
@@ -44,39 +44,19 @@ def forecast(
         raise SetupError(
             "expected --runner=FnApiRunner: a forecast measures the sample on this machine"
         )
-    prices, limits = _read_prices(options.prices), HostLimits(options.politeness)
-    uris = expand_inputs(plan_options)
-    with count_on_terminal("inputs counted") as on_input:
-        num_rows, num_taken = _count(uris, plan_options, on_input)
-    rate = plan_options.sample_rate * min(1.0, options.candidates / max(1, num_taken))
-    scope = Scope(
-        options={**plan_options.recorded(), **_build_options(options, "").recorded()},
-        num_rows=num_rows,
-        num_candidates=num_taken,
-        sample_rate=rate,
-        rate_of=lambda host: limits.find(host).requests_per_s,
-    )
+    prices, uris = _read_prices(options.prices), expand_inputs(plan_options)
+    scope = _scope(uris, plan_options, options)
     with tempfile.TemporaryDirectory(prefix="uncurated-", dir=options.pack.scratch or None) as tmp:
-        folder = Path(tmp)
         _log.info("measuring what starting a build takes")
-        startup = _startup(folder, options, beam_arguments)
+        startup = _startup(Path(tmp), options, beam_arguments)
+        count = f"{min(options.candidates, scope.num_candidates):,}"
+        _log.info("building about %s of %s candidates", count, f"{scope.num_candidates:,}")
         sampled = plan_options.model_copy(
-            update={"sample_rate": rate, "shard_candidates": _SHARD_CANDIDATES}
+            update={"sample_rate": scope.sample_rate, "shard_candidates": _SHARD_CANDIDATES}
         )
-        dataset = str(folder / "sample")
-        _log.info(
-            "building about %s of %s candidates",
-            f"{min(options.candidates, num_taken):,}",
-            f"{num_taken:,}",
-        )
+        dataset = str(Path(tmp) / "sample")
         spent = _build(sampled, _build_options(options, dataset), beam_arguments)
-        commits = read_manifest(dataset)
-        if not sum(one.num_candidates for one in commits):
-            raise SetupError(
-                f"expected candidates in the sample, got none of {num_taken:,} at a rate of "
-                f"{rate:.3g}: raise --candidates"
-            )
-        sample = read_sample(dataset, commits)
+        sample = _read_sample(dataset, scope)
     with count_on_terminal("rows counted by host") as on_rows:
         counts = count_hosts(uris, plan_options, on_rows)
     found = extrapolate(scope, sample, counts, (spent, startup), prices)
@@ -102,16 +82,32 @@ def show_forecast(found: Forecast) -> None:
         console.print(line, markup=False, highlight=False)
 
 
-def _count(
-    uris: Sequence[str], options: PlanOptions, on_input: Callable[..., None]
-) -> tuple[int, int]:
-    """Rows, and rows that the build will take."""
+def _scope(uris: Sequence[str], plan_options: PlanOptions, options: ForecastOptions) -> Scope:
+    """What is forecast, by counting the rows of the input and those that the build will take."""
+    limits = HostLimits(options.politeness)
     num_rows = num_taken = 0
-    for uri in uris:
-        _, rows, taken = count_candidates(uri, options)
-        num_rows, num_taken = num_rows + rows, num_taken + taken
-        on_input(uri)
-    return num_rows, num_taken
+    with count_on_terminal("inputs counted") as on_input:
+        for uri in uris:
+            _, rows, taken = count_candidates(uri, plan_options)
+            num_rows, num_taken = num_rows + rows, num_taken + taken
+            on_input(uri)
+    return Scope(
+        options={**plan_options.recorded(), **_build_options(options, "").recorded()},
+        num_rows=num_rows,
+        num_candidates=num_taken,
+        sample_rate=plan_options.sample_rate * min(1.0, options.candidates / max(1, num_taken)),
+        rate_of=lambda host: limits.find(host).requests_per_s,
+    )
+
+
+def _read_sample(dataset: str, scope: Scope) -> Sample:
+    commits = read_manifest(dataset)
+    if not sum(one.num_candidates for one in commits):
+        raise SetupError(
+            f"expected candidates in the sample, got none of {scope.num_candidates:,} at a rate of "
+            f"{scope.sample_rate:.3g}: raise --candidates"
+        )
+    return read_sample(dataset, commits)
 
 
 def _startup(folder: Path, options: ForecastOptions, beam_arguments: Sequence[str]) -> Effort:

@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 from ingest import storage
 from ingest.errors import SetupError
 from ingest.pack.seal import read_manifest, read_seal
-from schemas.manifest import Commit, DatasetRecord, decode
+from schemas.manifest import Commit, DatasetRecord, commit_path, decode
 
-_COMMITS = "commits"
 _READERS = 4
 
 
@@ -20,13 +19,12 @@ def read_commits(dataset: str) -> tuple[DatasetRecord | None, list[Commit]]:
     """The seal, if there is one, and all commits, those that are younger than it included."""
     seal = read_seal(dataset)
     sealed = read_manifest(dataset) if seal else []
-    known = {f"{one.shard:05d}.json" for one in sealed}
-    folder = storage.join(dataset, _COMMITS)
-    names = [
-        name for name in storage.list_names(folder) if name.endswith(".json") and name not in known
-    ]
+    known = {commit_path(one.shard) for one in sealed}
+    folder = commit_path(0).partition("/")[0]
+    paths = [f"{folder}/{name}" for name in storage.list_names(storage.join(dataset, folder))]
+    later = [path for path in paths if path.endswith(".json") and path not in known]
     with ThreadPoolExecutor(_READERS) as pool:
-        contents = pool.map(lambda name: storage.read_bytes(storage.join(folder, name)), names)
+        contents = pool.map(lambda path: storage.read_bytes(storage.join(dataset, path)), later)
         commits = sealed + [decode(Commit, content) for content in contents]
     return seal, sorted(commits, key=lambda one: one.shard)
 

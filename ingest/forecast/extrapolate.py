@@ -40,27 +40,15 @@ def extrapolate(
     num_sampled = clusters.num_candidates
     received = estimate_mean(sample.received_bytes, clusters)
     stored_bytes = estimate_mean(sample.stored_bytes, clusters).times(whole)
-    spent, startup = efforts
-    cpu_s = max(spent.cpu_s - startup.cpu_s, 0.0)
-    cpu_per_candidate_s = like(cpu_s / num_sampled, received)
+    record = _record(scope, sample, efforts)
+    cpu_per_candidate_s = like(record.cpu_s / num_sampled, received)
     vcpu_hours = cpu_per_candidate_s.times(whole / 3600 / prices.vcpu_utilisation)
-    shares = {
-        word: estimate_share(sample.outcomes == word, clusters)
-        for word, _ in Counter(sample.outcomes.tolist()).most_common()
-    }
+    shares = {word: estimate_share(sample.outcomes == word, clusters) for word in record.outcomes}
     return Forecast(
         options=dict(scope.options),
         num_rows=scope.num_rows,
         num_candidates=whole,
-        sample=SampleRecord(
-            sample_rate=scope.sample_rate,
-            num_candidates=num_sampled,
-            num_hosts=len({host for host in sample.hosts if host is not None}),
-            outcomes=dict(Counter(sample.outcomes.tolist())),
-            cpu_s=round(cpu_s, 3),
-            wall_s=round(max(spent.wall_s - startup.wall_s, 0.0), 3),
-            startup_cpu_s=round(startup.cpu_s, 3),
-        ),
+        sample=record,
         shares=shares,
         unseen_share=round(share_interval(np.zeros(num_sampled, dtype=np.bool_), clusters)[1], 6),
         num_kept=estimate_share(sample.outcomes == Outcome.KEPT, clusters).times(whole),
@@ -105,3 +93,16 @@ def inverse(estimate: Estimate) -> Estimate:
     """One over an estimate; 0 where nothing was measured."""
     ends = [1 / end if end else 0.0 for end in (estimate.value, estimate.high, estimate.low)]
     return Estimate.of(*ends)
+
+
+def _record(scope: Scope, sample: Sample, efforts: tuple[Effort, Effort]) -> SampleRecord:
+    spent, startup = efforts
+    return SampleRecord(
+        sample_rate=scope.sample_rate,
+        num_candidates=sample.clusters.num_candidates,
+        num_hosts=len({host for host in sample.hosts if host is not None}),
+        outcomes=dict(Counter(sample.outcomes.tolist()).most_common()),
+        cpu_s=round(max(spent.cpu_s - startup.cpu_s, 0.0), 3),
+        wall_s=round(max(spent.wall_s - startup.wall_s, 0.0), 3),
+        startup_cpu_s=round(startup.cpu_s, 3),
+    )
