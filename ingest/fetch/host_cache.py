@@ -12,7 +12,10 @@ _MAX_HOSTS = 100_000
 
 
 class HostCache(Generic[Value]):
-    """Values by host, or by origin; `lifetime_s` tells how long one may be kept."""
+    """Values by host, or by origin; `lifetime_s` tells how long one may be kept.
+
+    Beyond `max_hosts` the one that was asked for least recently is forgotten.
+    """
 
     def __init__(
         self,
@@ -27,7 +30,10 @@ class HostCache(Generic[Value]):
     def known(self, host: str) -> Value | None:
         """The value of a host, if it is there and fresh."""
         found = self._known.get(host)
-        return found[1] if found is not None and found[0] > self._clock() else None
+        if found is None or found[0] <= self._clock():
+            return None
+        self._known.move_to_end(host)
+        return found[1]
 
     async def get(self, host: str, load: Callable[[], Awaitable[Value]]) -> Value:
         """The value of a host, by `load` if it is not there; raises what that raises."""

@@ -36,6 +36,8 @@ _UNREACHED = frozenset(
         Outcome.HOST_DOWN,
     }
 )
+# Some kB of rules each.
+_MAX_ORIGINS = 30_000
 _ROBOTS, _TDMREP, _AI_TXT = "/robots.txt", "/.well-known/tdmrep.json", "/ai.txt"
 
 # Status and body of a file, at most so many bytes of it; the visit that asks for it is charged.
@@ -83,9 +85,9 @@ class Publishers:
     ) -> None:
         self._options, self._agent = options, agent
         self._fetch, self._slow_down = fetch, slow_down
-        self._robots = HostCache[_File](lambda file: file.lifetime_s)
-        self._tdmrep = HostCache[_File](lambda file: file.lifetime_s)
-        self._ai_txt = HostCache[_File](lambda file: file.lifetime_s)
+        self._robots = HostCache[_File](lambda file: file.lifetime_s, max_hosts=_MAX_ORIGINS)
+        self._tdmrep = HostCache[_File](lambda file: file.lifetime_s, max_hosts=_MAX_ORIGINS)
+        self._ai_txt = HostCache[_File](lambda file: file.lifetime_s, max_hosts=_MAX_ORIGINS)
 
     async def check(self, url: str, visit: Visit) -> None:
         """Return if `url` may be asked for; what was seen goes into `visit`.
