@@ -38,7 +38,7 @@ lock:                            ## resolve all extras together, newest allowed,
 	rm -rf .venv-lock
 
 clean:
-	rm -rf .venv .venv-lock .venv-img2dataset .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-lock .venv-img2dataset .venv-uncurated .mypy_cache .ruff_cache .import_linter_cache
 
 .venv/.made: requirements.lock
 	$(PYTHON) -m venv .venv

@@ -5,7 +5,6 @@ it, one thread that packs. Up to three shards are under way: the tail of one ove
 """
 
 import asyncio
-import contextlib
 import gc
 import selectors
 import time
@@ -14,21 +13,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from ingest import storage
-from ingest.borderline import BorderlineJudge
-from ingest.canary_run import query_of, try_canaries, write_results
 from ingest.errors import FetchError, InspectError
-from ingest.evaluation_index.match import Match, describe_match
-from ingest.evaluation_index.search import EvaluationIndex
-from ingest.fetch.crawler import Crawler, Visit
+from ingest.fetch.crawler import Crawler
+from ingest.fetch.visit import Visit
 from ingest.inspect.sandbox import DecoderPool
+from ingest.matching import Matcher
 from ingest.pack.commit import ShardContent, pack_shard, read_commit
-from ingest.pack.ledger import Item, encode_preview
+from ingest.pack.ledger import Item
 from ingest.plan_part import read_plan_part
 from ingest.progress import ProgressSender
 from ingest.spool import Spool
 from schemas.candidate import Carrier
 from schemas.manifest import Commit, canary_path
-from schemas.options import BuildOptions, MatchOptions
+from schemas.options import BuildOptions
 from schemas.outcome import Outcome
 
 _SHARDS_UNDER_WAY = 3
@@ -36,6 +33,7 @@ _SHARDS_UNDER_WAY = 3
 _WINDOW_PER_CONNECTION = 4
 _FILE_READERS = 16
 _PATIENCE_S = 0.008
+_GC_OBJECTS = 50_000
 
 
 @dataclass(frozen=True)
@@ -54,22 +52,19 @@ class Engine:
     def __init__(self, run: Run) -> None:
         options = run.options
         self._run, self._options = run, options
-        self._index = (
-            EvaluationIndex.open(options.match.eval_index) if options.match.eval_index else None
-        )
         self._progress = ProgressSender(run.progress_address)
         self._loop = asyncio.SelectorEventLoop(CoalescingSelector())
         self._spools = [Spool(i, options.pack.scratch) for i in range(_SHARDS_UNDER_WAY)]
         self._decoders = DecoderPool(options.inspect, [spool.descriptor for spool in self._spools])
-        self._judge = (
-            BorderlineJudge(self._index, options.match, self._decoders) if self._index else None
-        )
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="pack")
+        self._matcher = Matcher(options, self._decoders, self._packer)
         self._readers = ThreadPoolExecutor(_FILE_READERS, thread_name_prefix="read")
         self._units: set[asyncio.Task[Commit]] = set()
         self._loop.run_until_complete(self._start())
-        # What was imported so far is never garbage: spare the collector looking at it again.
+        # What was imported so far is never garbage: spare the collector looking at it again. What
+        # is made from now on seldom has cycles.
         gc.freeze()
+        gc.set_threshold(_GC_OBJECTS, 10, 100)
 
     async def _start(self) -> None:
         """Make what belongs to the event loop."""
@@ -106,7 +101,6 @@ class Engine:
     def close(self) -> None:
         """End all processes, threads and connections; what is not committed is lost."""
         self._loop.run_until_complete(self._abandon())
-        self._crawler.close()
         self._decoders.close()
         self._packer.shutdown()
         self._readers.shutdown()
@@ -133,6 +127,7 @@ class Engine:
         for unit in self._units:
             unit.cancel()
         await asyncio.gather(*self._units, return_exceptions=True)
+        await self._crawler.close()
 
     def _collect(self) -> list[Commit]:
         """The commits of the units that are done; raises what a unit raised."""
@@ -144,11 +139,13 @@ class Engine:
         try:
             candidates, plan_sha256 = read_plan_part(self._options.output, shard)
             items = [Item(candidate) for candidate in candidates]
+            unmatched: list[Item] = []
             async with asyncio.TaskGroup() as group:
                 for item in items:
                     await self._window.acquire()
-                    group.create_task(self._process(item, spool))
+                    group.create_task(self._process(item, spool, unmatched))
                 begun.set()
+            await self._matcher.finish(items, unmatched)
             content = ShardContent(
                 shard, len(candidates), plan_sha256, self._run.build_sha256, items
             )
@@ -158,20 +155,15 @@ class Engine:
             self._free.put_nowait(spool)
 
     async def _try_canaries(self, batch: int) -> None:
-        assert self._index is not None
-        assert self._judge is not None
         spool = await self._free.get()
         try:
-            results = await try_canaries(
-                self._index, self._options.match, self._decoders, self._judge, spool, batch
-            )
-            write_results(self._options.output, batch, results)
+            await self._matcher.try_canaries(batch, spool)
         finally:
             spool.clear()
             self._free.put_nowait(spool)
 
-    async def _process(self, item: Item, spool: Spool) -> None:
-        """Fetch and inspect one candidate; sets its outcome if it cannot be kept."""
+    async def _process(self, item: Item, spool: Spool, unmatched: list[Item]) -> None:
+        """Fetch, inspect and match one candidate; sets its outcome if it cannot be kept."""
         try:
             await self._get(item, spool)
             if item.visit and item.visit.body:
@@ -182,6 +174,8 @@ class Engine:
             self._window.release()
         num_bytes = item.visit.body.length if item.visit and item.visit.body else 0
         self._progress.add(item.outcome or Outcome.KEPT, num_bytes=num_bytes)
+        if item.inspection is not None:
+            await self._matcher.add(item, unmatched)
 
     async def _get(self, item: Item, spool: Spool) -> None:
         candidate = item.candidate
@@ -196,12 +190,7 @@ class Engine:
             item.outcome, item.detail = item.visit.outcome, item.visit.detail
 
     async def _finish(self, content: ShardContent, spool: Spool) -> Commit:
-        """Match and pack in the packing thread, so that the next shard goes on meanwhile."""
-        in_packer = partial(self._loop.run_in_executor, self._packer)
-        if self._index is not None:
-            await in_packer(match_items, self._index, content.items, self._options.match)
-            await self._judge_borderline(content.items)
-            await self._add_previews(content.items)
+        """Pack in the packing thread, so that the next shard goes on meanwhile."""
         for item in content.items:
             if item.outcome is None:
                 item.outcome = Outcome.KEPT
@@ -209,22 +198,8 @@ class Engine:
                 self._progress.add(item.outcome)
                 self._progress.add(Outcome.KEPT, -1)
         options = self._options
-        return await in_packer(pack_shard, content, spool, options.output, options.pack.scratch)
-
-    async def _judge_borderline(self, items: list[Item]) -> None:
-        assert self._judge is not None
-        for item in items:
-            if item.match is not None and item.match.borderline and item.visit and item.visit.body:
-                set_match(item, await self._judge.decide(item.match, item.visit.body))
-
-    async def _add_previews(self, items: list[Item]) -> None:
-        """A small picture of each near copy, for auditors to look at."""
-        side_px = self._options.pack.preview_px
-        for item in items if side_px else ():
-            if item.outcome is Outcome.DUPLICATE_NEAR and item.visit and item.visit.body:
-                with contextlib.suppress(InspectError):
-                    pixels = await self._decoders.small_picture(item.visit.body, side_px)
-                    item.preview = encode_preview(pixels)
+        pack = partial(pack_shard, content, spool, options.output, options.pack.scratch)
+        return await self._loop.run_in_executor(self._packer, pack)
 
 
 class CoalescingSelector(selectors.DefaultSelector):
@@ -239,24 +214,6 @@ class CoalescingSelector(selectors.DefaultSelector):
             time.sleep(_PATIENCE_S)
             timeout = None if timeout is None else timeout - _PATIENCE_S
         return super().select(timeout)
-
-
-def match_items(index: EvaluationIndex, items: list[Item], options: MatchOptions) -> None:
-    """Set the match of each inspected item, and the outcome of those that are copies."""
-    found = [(item, item.inspection) for item in items if item.inspection is not None]
-    if not found:
-        return
-    matches = index.match([query_of(one) for _, one in found], options)
-    for (item, _), match in zip(found, matches, strict=True):
-        set_match(item, match)
-
-
-def set_match(item: Item, match: Match | None) -> None:
-    """Set the match of an item, and its outcome if it is a copy."""
-    item.match = match
-    if match is not None and match.outcome is not None:
-        item.outcome = match.outcome
-        item.detail = describe_match(match)
 
 
 def read_file(uri: str, max_bytes: int) -> bytes:

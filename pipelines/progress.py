@@ -78,15 +78,15 @@ def show_progress(num_candidates: int, beam_arguments: Sequence[str]) -> Iterato
 
 
 @contextmanager
-def count_on_terminal(noun: str) -> Iterator[Callable[[str], None]]:
-    """A function to call for each thing that is done; it tells how many there were so far."""
+def count_on_terminal(noun: str) -> Iterator[Callable[..., None]]:
+    """A function to call for each thing that is done, or for many: it tells how many so far."""
     count, last_s = 0, time.monotonic()
     console = Console(stderr=True)
     with Live(console=console, transient=True, auto_refresh=False) as live:
 
-        def on_item(name: str) -> None:
+        def on_item(name: str, number: int = 1) -> None:
             nonlocal count, last_s
-            count += 1
+            count += number
             interval_s = _POLL_S if console.is_terminal else _LINE_S
             if time.monotonic() - last_s < interval_s:
                 return

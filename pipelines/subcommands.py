@@ -19,9 +19,11 @@ from schemas.options import (
     DatasetOptions,
     DecontaminateOptions,
     DemoOptions,
+    ForecastOptions,
     IndexOptions,
     Options,
     PlanOptions,
+    ReportOptions,
 )
 
 _log = logging.getLogger(__name__)
@@ -75,6 +77,24 @@ def run_index(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
         f"{name}: {one.num_images:,} images" for name, one in sorted(record.sets.items())
     )
     _say(f"{options.output}: {sets}; sha256 {record.sha256}")
+    return 0
+
+
+def run_forecast(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Forecast a build from a small sample of its input."""
+    from pipelines.forecast import forecast, show_forecast
+
+    options = read_options(ForecastOptions, arguments)
+    _warn_of_anonymity(options)
+    show_forecast(forecast(read_options(PlanOptions, arguments), options, beam_arguments))
+    return 0
+
+
+def run_report(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Report what became of a dataset so far, and how hard hosts were hit."""
+    from pipelines.report import report
+
+    report(read_options(ReportOptions, arguments))
     return 0
 
 
@@ -212,6 +232,23 @@ COMMANDS = {
             "uncurated build --output DATASET                # continue a planned dataset",
         ),
         takes_beam=True,
+    ),
+    "forecast": Command(
+        "fetch a small sample and tell what the whole will bring, take and cost",
+        (PlanOptions, ForecastOptions),
+        run_forecast,
+        (
+            "uncurated forecast --input urls.parquet --host-requests-per-s 2",
+            "uncurated forecast --input urls.parquet --eval-index eval.index --output DATASET \\",
+            "    --candidates 10000 --prices my-prices.toml",
+        ),
+        takes_beam=True,
+    ),
+    "report": Command(
+        "show outcomes, bytes and rates beside the forecast, and the hosts hit hardest",
+        (ReportOptions,),
+        run_report,
+        ("uncurated report DATASET", "uncurated report DATASET --json-file report.json"),
     ),
     "certificate": Command(
         "show against what a dataset was cleaned, what was found, and how well it was looked",

@@ -7,6 +7,8 @@
     CanaryResult   build -> seal, audit       canaries/*.parquet
     Certificate    seal -> certificate        in dataset.json
     Tombstone      decontaminate -> readers   tombstones/*.parquet, certificates/*.json
+    Forecast       forecast -> report         forecast.json
+    Report         report -> people           where asked to
     ProtectedImage, Canary, BackgroundImage   on the way into an evaluation index
 
 `benchmarks` is the registry of evaluation sets, `outcome` the closed vocabulary that

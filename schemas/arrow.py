@@ -25,7 +25,12 @@ Share = Annotated[float, Field(ge=-1, le=1), pa.float32()]
 Bytes = Annotated[bytes, pa.large_binary()]
 Shares = Annotated[tuple[float, ...], pa.list_(pa.float32())]
 Counts = Annotated[dict[str, int], pa.map_(pa.string(), pa.int64())]
-Timestamp = Annotated[int, Field(ge=0), pa.timestamp("us", tz="UTC")]
+_MOMENT = pa.timestamp("us", tz="UTC")
+Timestamp = Annotated[int, Field(ge=0), _MOMENT]
+Requests = Annotated[
+    tuple[dict[str, Any], ...],
+    pa.list_(pa.struct([pa.field("host", pa.string()), pa.field("at", _MOMENT)])),
+]
 
 
 class Record(BaseModel):

@@ -15,7 +15,7 @@ from schemas.arrow import Record, Share, Small, Text
 from schemas.evaluation import Calibration, EvalIndexRecord, SetRecord
 from schemas.outcome import Outcome
 
-_Z = 1.96
+Z_95 = 1.96
 
 
 class CanaryResult(Record):
@@ -143,13 +143,16 @@ def set_of(name: str) -> str:
     return name.partition("/")[0]
 
 
-def wilson_interval(found: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share, from 0 to 1 without any trial (Wilson 1927)."""
+def wilson_interval(found: float, total: float) -> tuple[float, float]:
+    """The 95 % interval of a share, from 0 to 1 without any trial (Wilson 1927).
+
+    The numbers may be effective ones, so no integers.
+    """
     if total == 0:
         return 0.0, 1.0
-    share, weight = found / total, _Z * _Z / total
+    share, weight = found / total, Z_95 * Z_95 / total
     middle = (share + weight / 2) / (1 + weight)
-    half = _Z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
+    half = Z_95 * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
     return max(0.0, middle - half), min(1.0, middle + half)
 
 

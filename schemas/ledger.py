@@ -9,6 +9,7 @@ from schemas.arrow import (
     Bytes,
     Count,
     Pixels,
+    Requests,
     Sha256,
     ShardNumber,
     Share,
@@ -37,11 +38,18 @@ class LedgerRow(Reference):
     content_length: Count | None = Field(description="Content-Length as declared, bytes")
     etag: Text | None = Field(description="ETag as declared")
     last_modified: Text | None = Field(description="Last-Modified as declared")
+    robots_sha256: Sha256 | None = Field(
+        description="SHA-256 of the robots.txt that was asked last, hex; null: none could be had"
+    )
+    robots_fetched_at: Timestamp | None = Field(description="when that robots.txt came, UTC")
     opt_out_signals: Texts = Field(description="every opt-out signal seen, as `where: value`")
     opt_out_rule: Text | None = Field(
         description="the rule that decided, such as a robots.txt line"
     )
-    attempts: Small = Field(description="requests made for it, redirects not counted")
+    attempts: Small = Field(description="tries; redirects not counted")
+    requests: Requests = Field(
+        description="host and time of every request made for it: robots.txt, redirects and tries"
+    )
 
     num_bytes: Count | None = Field(description="bytes received")
     sha256: Sha256 | None = Field(description="SHA-256 of the bytes received, hex")

@@ -74,8 +74,10 @@ class PlanOptions(Options):
 class FetchOptions(Options):
     """Limits of one request, and how many run at once."""
 
-    connections: int = option(256, "requests in flight in a process", speed=True, gt=0)
-    timeout_s: float = option(30.0, "total deadline of a request, seconds", gt=0)
+    connections: int = option(512, "requests in flight in a process", speed=True, gt=0)
+    timeout_s: float = option(
+        30.0, "total deadline of a candidate, redirects and retries included, seconds", gt=0
+    )
     connect_timeout_s: float = option(10.0, "deadline of connecting, seconds", gt=0)
     low_speed_bytes_per_s: int = option(512, "abort below this speed ...", ge=0)
     low_speed_s: int = option(10, "... for this long, seconds", gt=0)
@@ -88,6 +90,21 @@ class FetchOptions(Options):
     allow_network: tuple[str, ...] = option(
         (), "networks (CIDR) that may be reached although they are not public"
     )
+    nameserver: tuple[str, ...] = option(
+        (), "ADDRESS or ADDRESS:PORT of a name server; default: the system's", speed=True
+    )
+    dns_queries_per_s: float = option(
+        500.0, "host names looked up per second, by a process", speed=True, gt=0
+    )
+    ca_file: str = option(
+        "",
+        "PEM file of the certificate authorities to trust; default: SSL_CERT_FILE, else certifi's",
+        speed=True,
+    )
+    # Not recorded: it may hold a password.
+    proxy: str = option(
+        "", "URL of a proxy for all requests; those of the environment are not used", speed=True
+    )
 
 
 class PolitenessOptions(Options):
@@ -99,9 +116,28 @@ class PolitenessOptions(Options):
     fetching_processes: int = option(
         0, "processes that share that rate; 0: from the runner's workers", speed=True, ge=0
     )
+    address_requests_per_s: float = option(
+        0.0,
+        "requests per second to an IP address from the whole run, whatever its hosts; 0: unlimited",
+        ge=0,
+    )
     host_connections: int = option(16, "requests in flight to a host, in a process", gt=0)
     host_wait_s: float = option(
-        60.0, "longest wait for a host's turn; candidates beyond it end as `deferred`", ge=0
+        30.0, "longest wait for a host's turn; candidates beyond it end as `deferred`", ge=0
+    )
+    host_failures: int = option(
+        3, "failures in a row (time-outs, no connection) after which a host is left alone", gt=0
+    )
+    host_pause_s: float = option(
+        60.0, "how long a host is left alone at first; doubles each time it fails again", gt=0
+    )
+    max_crawl_delay_s: float = option(
+        30.0, "longest Crawl-delay of a robots.txt that is kept to, seconds; 0: none is", ge=0
+    )
+    host_limits: str = option(
+        "",
+        'TOML file of limits by host: `["*.example.org"]`, `requests_per_s`, `connections`',
+        speed=True,
     )
 
 
@@ -112,6 +148,10 @@ class ConsentOptions(Options):
     x_robots_tag: Consent = option("honour", "X-Robots-Tag: noai, noimageai, noindex, ...")
     tdm_reservation: Consent = option("record", "the TDMRep header tdm-reservation")
     content_usage: Consent = option("record", "the IETF AIPREF header Content-Usage")
+    tdm_file: Consent = option(
+        "ignore", "TDMRep's /.well-known/tdmrep.json; costs a request to each host"
+    )
+    ai_txt: Consent = option("ignore", "Spawning's /ai.txt; costs a request to each host")
 
 
 class InspectOptions(Options):
@@ -178,6 +218,22 @@ class BuildOptions(DatasetOptions):
     inspect: InspectOptions = InspectOptions()
     match: MatchOptions = MatchOptions()
     pack: PackOptions = PackOptions()
+
+
+class ForecastOptions(BuildOptions):
+    """How to forecast a build: its own options, and the sample."""
+
+    output: str = option("", "dataset to keep the forecast in, for `report`; default: only shown")
+    candidates: int = option(2000, "candidates of the sample, about", gt=0)
+    prices: str = option("", "TOML file of prices; default: schemas/prices.toml")
+    json_file: str = option("", "write the forecast to this JSON file")
+
+
+class ReportOptions(Options):
+    """Which dataset to report on."""
+
+    dataset: str = option(..., "the dataset: a local folder or any fsspec URI", positional=True)
+    json_file: str = option("", "write the report to this JSON file")
 
 
 class IndexOptions(Options):

@@ -22,7 +22,7 @@ class Outcome(StrEnum):
     DUPLICATE_NEAR = "duplicate_near", "match", "Looks like an evaluation image (perceptual hash)."
 
     MALFORMED_ROW = "malformed_row", "plan", "The input row has no URL or could not be parsed."
-    INVALID_URL = "invalid_url", "plan", "The URL is not valid, or its scheme is not http or https."
+    INVALID_URL = "invalid_url", "plan", "The URL is not valid, or not one of http, https or data."
 
     ROBOTS = "robots", "consent", "robots.txt forbids it to our user agent."
     ROBOTS_UNAVAILABLE = (
@@ -34,6 +34,7 @@ class Outcome(StrEnum):
 
     FORBIDDEN_ADDRESS = "forbidden_address", "network", "The host's address is not public."
     DEFERRED = "deferred", "network", "The host's request budget was spent; `retry` plans it anew."
+    HOST_DOWN = "host_down", "network", "The host failed again and again and was not asked."
     DNS = "dns", "network", "The host name could not be resolved."
     CONNECT = "connect", "network", "No connection: refused, unreachable or reset before an answer."
     TLS = "tls", "network", "The TLS handshake or the certificate check failed."

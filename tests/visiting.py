@@ -22,7 +22,7 @@ def visit_all(urls, **options):
         spool, crawler = Spool(0, ""), Crawler(built)
         visits = await asyncio.gather(*(crawler.visit(url, spool) for url in urls))
         bodies = [spool.read(visit.body) if visit.body else None for visit in visits]
-        crawler.close()
+        await crawler.close()
         spool.close()
         return list(zip(visits, bodies, strict=True))
 

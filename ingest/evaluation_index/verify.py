@@ -129,6 +129,31 @@ def _fit(query: Floats, samples: Floats) -> tuple[float, float, float, float, fl
 
 
 @compiled
+def _solve(normal: Floats, target: Floats) -> Floats:
+    """The solution of a symmetric positive definite system, by Cholesky's decomposition.
+
+    By hand, as numba's needs scipy, which no worker has, and a LAPACK, whose last bits vary.
+    """
+    size = len(target)
+    lower, solution = np.zeros((size, size)), target.copy()
+    for i in range(size):
+        for j in range(i + 1):
+            rest = normal[i, j]
+            for k in range(j):
+                rest -= lower[i, k] * lower[j, k]
+            lower[i, j] = np.sqrt(max(rest, 1e-300)) if i == j else rest / lower[j, j]
+    for i in range(size):
+        for k in range(i):
+            solution[i] -= lower[i, k] * solution[k]
+        solution[i] /= lower[i, i]
+    for i in range(size - 1, -1, -1):
+        for k in range(i + 1, size):
+            solution[i] -= lower[k, i] * solution[k]
+        solution[i] /= lower[i, i]
+    return solution
+
+
+@compiled
 def _step(query: Floats, samples: Floats, fit: tuple[float, float, float, float, float]) -> Floats:
     """The change of place [2, 3] that fits best to first order."""
     _, gain, mean_q, mean_s, rest = fit
@@ -157,7 +182,7 @@ def _step(query: Floats, samples: Floats, fit: tuple[float, float, float, float,
         trace += normal[i, i] if i < 6 else 0.0
     for i in range(8):
         normal[i, i] += 1e-3 * trace / 6 + 1e-6 if i < 6 else 1e-6
-    return np.asarray(np.linalg.solve(normal, target)[:6].reshape(2, 3))
+    return _solve(normal, target)[:6].reshape(2, 3)
 
 
 @compiled

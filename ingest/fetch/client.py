@@ -7,17 +7,36 @@ on loopback). Every socket is opened by our callback, which asks the address gua
 import asyncio
 import os
 import selectors
+from dataclasses import dataclass
 
 import certifi
 import pycurl
 
 from ingest.fetch.address_guard import AddressGuard
 from ingest.fetch.transfer import Answer, Transfer, failure
+from ingest.fetch.url import host_and_port, origin_of
 from ingest.spool import Spool
 from schemas.options import FetchOptions
 
 _RECEIVE_BUFFER_BYTES = 128 << 10
 _MAX_IDLE_CONNECTIONS = 512
+_EARLY_S = 0.001
+
+
+@dataclass(frozen=True)
+class Request:
+    """One GET of a canonical URL, at addresses that were checked, within limits."""
+
+    url: str
+    addresses: tuple[str, ...]
+    max_bytes: int
+    timeout_s: float
+
+    def pins(self) -> list[str]:
+        """The addresses as libcurl takes them: just these, and only for this while."""
+        host, port = host_and_port(origin_of(self.url))
+        places = ",".join(f"[{one}]" if ":" in one else one for one in self.addresses)
+        return [f"+{host}:{port}:{places}"]
 
 
 class HttpClient:
@@ -27,6 +46,7 @@ class HttpClient:
         self._options, self._guard = options, guard
         self._loop = asyncio.get_event_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._due_s: float | None = None
         self._running: dict[pycurl.Curl, Transfer] = {}
         self._idle: list[pycurl.Curl] = []
         # One selector of our own behind one reader of the loop: libcurl changes its mind about each
@@ -38,16 +58,18 @@ class HttpClient:
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._multi.setopt(pycurl.M_MAXCONNECTS, _MAX_IDLE_CONNECTIONS)
 
-    async def get(self, url: str, max_bytes: int, spool: Spool | None = None) -> Answer:
-        """The answer to one GET of a canonical URL; redirects are not followed.
+    async def get(self, request: Request, spool: Spool | None = None) -> Answer:
+        """The answer to one GET; redirects are not followed.
 
         The body goes to `spool`; without one it stays in memory, cut at `max_bytes`. Raises
         FetchError: the deadline, the byte cap, the low-speed limit, a forbidden address, or
         whatever went wrong on the network.
         """
-        transfer = Transfer(spool, max_bytes, self._guard, self._loop.create_future())
+        transfer = Transfer(spool, request.max_bytes, self._guard, self._loop.create_future())
         handle = self._idle.pop() if self._idle else self._new_handle()
-        handle.setopt(pycurl.URL, url)
+        handle.setopt(pycurl.URL, request.url)
+        handle.setopt(pycurl.RESOLVE, request.pins())
+        handle.setopt(pycurl.TIMEOUT_MS, max(1, int(request.timeout_s * 1000)))
         handle.setopt(pycurl.HEADERFUNCTION, transfer.header_lines.append)
         handle.setopt(pycurl.WRITEFUNCTION, transfer.on_body)
         handle.setopt(pycurl.OPENSOCKETFUNCTION, transfer.open_socket)
@@ -80,16 +102,17 @@ class HttpClient:
             pycurl.USERAGENT: options.user_agent,
             pycurl.HTTPHEADER: ["Accept: image/*,*/*;q=0.8"],
             pycurl.ACCEPT_ENCODING: "gzip, deflate, br",
-            pycurl.PROXY: "",
+            pycurl.PROXY: options.proxy,
             pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
             pycurl.NOSIGNAL: 1,
             pycurl.BUFFERSIZE: _RECEIVE_BUFFER_BYTES,
-            pycurl.TIMEOUT_MS: int(options.timeout_s * 1000),
             pycurl.CONNECTTIMEOUT_MS: int(options.connect_timeout_s * 1000),
             pycurl.LOW_SPEED_LIMIT: options.low_speed_bytes_per_s,
             pycurl.LOW_SPEED_TIME: options.low_speed_s,
+            # Rather wait for a connection that may carry many requests (HTTP/2) than open another.
+            pycurl.PIPEWAIT: 1,
             # A company's own certificate authority is named the usual way.
-            pycurl.CAINFO: os.environ.get("SSL_CERT_FILE") or certifi.where(),
+            pycurl.CAINFO: options.ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where(),
         }.items():
             handle.setopt(name, value)
         return handle
@@ -115,14 +138,25 @@ class HttpClient:
         self._settle()
 
     def _on_timer(self, timeout_ms: int) -> None:
-        if self._timer:
+        """Note when libcurl wants to be called; it says so anew with each request."""
+        self._due_s = None if timeout_ms < 0 else self._loop.time() + timeout_ms / 1000
+        # Never from inside this callback: libcurl must not be called back into.
+        if self._due_s is not None and (self._timer is None or self._timer.when() > self._due_s):
+            self._wake_at(self._due_s)
+
+    def _wake_at(self, due_s: float) -> None:
+        if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if timeout_ms >= 0:
-            # Never from inside this callback: libcurl must not be called back into.
-            self._timer = self._loop.call_later(timeout_ms / 1000, self._on_timeout)
+        self._timer = self._loop.call_at(due_s, self._on_timeout)
 
     def _on_timeout(self) -> None:
+        self._timer = None
+        if self._due_s is None:
+            return
+        if self._due_s > self._loop.time() + _EARLY_S:
+            self._wake_at(self._due_s)
+            return
+        self._due_s = None
         self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         self._settle()
 
@@ -145,6 +179,8 @@ class HttpClient:
 
     def _fail(self, handle: pycurl.Curl, code: int, message: str) -> None:
         address = handle.getinfo(pycurl.PRIMARY_IP)
+        if code == pycurl.E_OPERATION_TIMEDOUT and not handle.getinfo(pycurl.CONNECT_TIME):
+            code = pycurl.E_COULDNT_CONNECT
         transfer = self._release(handle)
         transfer.discard()
         if transfer.done.done():

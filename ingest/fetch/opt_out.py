@@ -35,7 +35,7 @@ def read_opt_out(
     checks: dict[str, tuple[Consent, Callable[[str], bool]]] = {
         "x-robots-tag": (options.x_robots_tag, lambda value: _refuses(value, agent, now)),
         "tdm-reservation": (options.tdm_reservation, lambda value: value.strip() == "1"),
-        "content-usage": (options.content_usage, _denies_training),
+        "content-usage": (options.content_usage, denies_training),
     }
     if checks.keys().isdisjoint(headers):
         return NO_SIGNALS
@@ -85,6 +85,7 @@ def _is_past(text: str, now: datetime) -> bool:
     return False
 
 
-def _denies_training(value: str) -> bool:
+def denies_training(value: str) -> bool:
+    """Whether a Content-Usage value denies the training of models."""
     usages = [part.strip().lower().replace(" ", "") for part in value.split(",")]
     return any(usage.split(";")[0] in ("train-ai=n", "bots=n") for usage in usages)

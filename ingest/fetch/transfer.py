@@ -56,7 +56,7 @@ class Transfer:
     def on_body(self, chunk: bytes) -> int:
         """The number of bytes taken; fewer than given aborts the transfer."""
         if not self.num_bytes:
-            self.status, _ = parse_headers(self.header_lines)
+            self.status = last_status(self.header_lines)
         keep = self.status in _BODY_STATUSES
         self.num_bytes += len(chunk)
         if self.num_bytes > (self.max_bytes if keep else _DRAIN_BYTES):
@@ -84,8 +84,8 @@ class Transfer:
 
     def answer(self, address: str) -> Answer:
         """The answer as far as it came."""
-        self.status, headers = parse_headers(self.header_lines)
-        answer = Answer(self.status, headers, address)
+        self.status = last_status(self.header_lines)
+        answer = Answer(self.status, parse_headers(self.header_lines), address)
         if self.status not in _BODY_STATUSES:
             return answer
         if self.spool is None:
@@ -121,22 +121,25 @@ class _Descriptor:
         os.close(self._number)
 
 
-def parse_headers(lines: Sequence[bytes]) -> tuple[int, dict[str, list[str]]]:
-    """Status and headers by lower-case name of the last answer among header lines (1xx come first).
-
-    The status is 0, which no caller accepts, if there is none.
-    """
-    status, headers = 0, dict[str, list[str]]()
-    for line in lines:
+def last_status(lines: Sequence[bytes]) -> int:
+    """The status of the last answer among header lines (1xx come first); 0 if there is none."""
+    for line in reversed(lines):
         if line.startswith(b"HTTP/"):
             words = line.split(None, 2)
-            status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
-            headers = {}
-            continue
-        name, colon, value = line.decode("latin-1").partition(":")
+            return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+    return 0
+
+
+def parse_headers(lines: Sequence[bytes]) -> dict[str, list[str]]:
+    """Headers by lower-case name of the last answer among header lines."""
+    headers = dict[str, list[str]]()
+    for line in b"".join(lines).decode("latin-1").split("\n"):
+        name, colon, value = line.partition(":")
         if colon:
             headers.setdefault(name.strip().lower(), []).append(value.strip())
-    return status, headers
+        elif line.startswith("HTTP/"):
+            headers = {}
+    return headers
 
 
 def failure(transfer: Transfer, code: int, message: str) -> FetchError:

@@ -1,6 +1,7 @@
 """The standard web: hundreds of good pictures, copies of an evaluation set, and every trap."""
 
 import random
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -266,7 +267,10 @@ def _add_endless(world: World, jpeg: Picture) -> None:
 def _add_bad_addresses(world: World, jpeg: Picture) -> None:
     invalid = Outcome.INVALID_URL
     world.link("ftp://files.localhost/x.jpg", "another scheme", invalid)
-    world.link("data:image/png;base64,iVBORw0KGgo=", "a data URL", invalid)
+    inline = b64encode(jpeg.content).decode()
+    world.link(f"data:image/jpeg;base64,{inline}", "a picture in its URL", Outcome.KEPT)
+    world.link("data:image/png;base64,iVBORw0KGgo=", "half a header", Outcome.CORRUPT)
+    world.link("data:image/png;base64,???", "broken base64", invalid)
     world.link("file:///etc/passwd", "a local file", invalid)
     world.link("http://[::1/x.jpg", "a broken address", invalid)
     world.link("not a url", "no URL", invalid)

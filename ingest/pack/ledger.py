@@ -12,7 +12,7 @@ from PIL import Image
 
 from ingest.evaluation_index.match import Match
 from ingest.evaluation_index.search import MIN_QUERY_TEXTURE, VIEWS
-from ingest.fetch.crawler import Visit
+from ingest.fetch.visit import Visit
 from ingest.inspect.decode import Inspection
 from schemas.candidate import Candidate
 from schemas.ledger import LedgerRow
@@ -108,7 +108,7 @@ _NO_VISIT = Visit()
 
 
 def _visit_values(visit: Visit) -> tuple[Any, ...]:
-    """`final_url` to `attempts`."""
+    """`final_url` to `requests`."""
     answer = visit.answer
     if answer is None:
         declared: tuple[Any, ...] = (None,) * 5
@@ -127,9 +127,12 @@ def _visit_values(visit: Visit) -> tuple[Any, ...]:
         visit.fetched_at_us,
         visit.fetch_ms,
         *declared,
+        visit.robots_sha256,
+        visit.robots_fetched_at_us,
         visit.signals,
         visit.rule,
         visit.attempts,
+        visit.requests,
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+
 from ingest import storage
 from ingest.errors import SetupError
 from ingest.sources import folder, url_table
@@ -41,6 +43,11 @@ def read_ids(uri: str, options: PlanOptions) -> Iterator[str]:
     if storage.is_folder(uri):
         return (one.id for batch in folder.read_folder(uri) for one in batch)
     return url_table.read_ids(uri, options.url_column)
+
+
+def read_urls(uri: str, options: PlanOptions) -> Iterator[pa.Array]:
+    """The URLs of one input in row order, as string arrays; none for a folder of images."""
+    return iter(()) if storage.is_folder(uri) else url_table.read_urls(uri, options.url_column)
 
 
 def read_candidates(uri: str, options: PlanOptions) -> Iterator[list[Candidate]]:

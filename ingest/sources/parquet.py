@@ -37,6 +37,16 @@ def count_parquet(file: IO[bytes], uri: str, url_column: str) -> int:
     return int(table.metadata.num_rows)
 
 
+def read_parquet_urls(file: IO[bytes], uri: str, url_column: str) -> Iterator[pa.Array]:
+    """The URL column alone, as string arrays; a column of no strings gives nulls."""
+    table = pq.ParquetFile(file)
+    name = require_column(distinct_names(table.schema_arrow.names), url_column, uri)
+    place = distinct_names(table.schema_arrow.names).index(name)
+    column = table.schema_arrow.names[place]
+    for batch in table.iter_batches(BATCH_ROWS, columns=[column], use_threads=False):
+        yield _texts(batch.column(0))
+
+
 def _row(batch: pa.RecordBatch, names: list[str], name: str, row: int) -> Row:
     """One row of a batch that has a foreign value somewhere."""
     values: dict[str, Any] = {}
@@ -70,6 +80,21 @@ def _values(column: pa.Array) -> list[Any]:
         numbers = column.cast(pa.int64()).to_pylist()
         return [None if number is None else f"{number} {dtype}" for number in numbers]
     return list(column.to_pylist())
+
+
+def _texts(column: pa.Array) -> pa.Array:
+    """A column as strings, with signs of replacement for what is no UTF-8; nulls if it is none."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if column.type not in (pa.string(), pa.large_string(), pa.string_view()):
+        return pa.nulls(len(column), pa.string())
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        values = column.cast(pa.binary()).to_pylist()
+        texts = [None if one is None else one.decode("utf-8", "replace") for one in values]
+        return pa.array(texts, pa.string())
+    return column.cast(pa.string())
 
 
 def _iso_text(time_ns: int | None, zone: Any) -> str | None:

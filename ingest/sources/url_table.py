@@ -5,9 +5,9 @@ used is a candidate with a problem, never a lost row and never a crash.
 """
 
 import io
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import IO, Any
 
 import orjson
@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from ingest import storage
 from ingest.errors import SetupError, UrlError
-from ingest.fetch.url import canonical_url
+from ingest.fetch.inline import check_url
 from ingest.sampling import sample_id
 from ingest.sources.delimited import read_delimited
-from ingest.sources.parquet import count_parquet, read_parquet
+from ingest.sources.parquet import count_parquet, read_parquet, read_parquet_urls
 from ingest.sources.row import BATCH_ROWS, MAX_LINE_BYTES, Row, find_column, missing_column
 from schemas.candidate import Candidate, Carrier
 from schemas.outcome import Outcome
@@ -35,8 +35,6 @@ _KINDS = {
     ".ndjson": "jsonl",
     ".txt": "txt",
 }
-# `canonical_url` takes these as they are, but needs 15 times as long to tell.
-_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]{1,255}(?:/[!-~]{0,8000})?")
 
 
 def table_kind(uri: str) -> tuple[str, str | None]:
@@ -87,6 +85,20 @@ def read_ids(uri: str, url_column: str) -> Iterator[str]:
         yield sample_id(uri, row, _text(values[0]))
 
 
+def read_urls(uri: str, url_column: str) -> Iterator[pa.Array]:
+    """The URLs of a table in row order, as string arrays; of parquet no other column is read."""
+    if table_kind(uri)[0] != "parquet":
+        rows = _read_rows(uri, url_column)
+        while batch := [_text(values[0]) for values in islice(rows, BATCH_ROWS)]:
+            yield pa.array(batch, pa.string())
+        return
+    try:
+        with storage.open_input(uri) as file:
+            yield from read_parquet_urls(file, uri, url_column)
+    except (OSError, pa.ArrowException) as error:
+        raise SetupError(f"{uri}: expected a whole parquet file, got {error}") from error
+
+
 def _read_rows(uri: str, url_column: str) -> Iterator[Row]:
     kind, compression = table_kind(uri)
     if compression and storage.size(uri) == 0:
@@ -117,9 +129,9 @@ def _candidate(uri: str, row: int, values: Row) -> Candidate:
         outcome = Outcome.MALFORMED_ROW
     elif not text.strip():
         outcome, detail = Outcome.MALFORMED_ROW, f"expected a URL, got {url!r}"[:200]
-    elif not _PLAIN_URL.fullmatch(text):
+    else:
         try:
-            canonical_url(text)
+            check_url(text)
         except UrlError as error:
             outcome, detail = error.outcome, error.detail
     return Candidate.model_construct(

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from ingest.canary_run import num_batches
 from ingest.evaluation_index.search import EvaluationIndex
 from ingest.pack.seal import begin_build, seal_dataset
 from ingest.plan_part import (
@@ -44,6 +45,8 @@ def main(argv: list[str]) -> None:
     index = EvaluationIndex.open(options.match.eval_index).record
     engine = Engine(Run(options, begin_build(options, index)))
     commits = [commit for shard in range(shards) for commit in engine.submit(shard)]
+    for batch in range(num_batches(index)):
+        engine.try_canaries(batch)
     seal_dataset(options.output, commits + engine.drain())
     engine.close()
 

@@ -1,17 +1,9 @@
 """img2dataset, the tool to compare with: its environment and its command."""
 
-import logging
-import shutil
-import sys
 from pathlib import Path
 
-from tests.benchmarks.sources import run_tool
+from tests.benchmarks.environments import ROOT, install
 
-logger = logging.getLogger(__name__)
-
-ROOT = Path(__file__).resolve().parents[2]
-LOCK = ROOT / "requirements.lock"
-ENVIRONMENT_FOLDER = ROOT / ".venv-img2dataset"
 NUM_PROCESSES = 1
 NUM_THREADS = 32
 # Importing albumentations asks the package index for its newest version unless this is set.
@@ -19,19 +11,11 @@ ENVIRONMENT = {"NO_ALBUMENTATIONS_UPDATE": "1"}
 
 
 def install_peer() -> Path:
-    """The program img2dataset in a virtual environment of its own; made once.
+    """The program img2dataset in an environment of its own.
 
     It has no torch: with torch, webdataset imports it, which would burden every process.
-    Raises RuntimeError if it cannot be installed.
     """
-    program = ENVIRONMENT_FOLDER / "bin" / "img2dataset"
-    if not program.exists():
-        logger.info("installing img2dataset into %s", ENVIRONMENT_FOLDER.name)
-        shutil.rmtree(ENVIRONMENT_FOLDER, ignore_errors=True)
-        run_tool([sys.executable, "-m", "venv", str(ENVIRONMENT_FOLDER)])
-        pip = [str(ENVIRONMENT_FOLDER / "bin" / "python"), "-m", "pip"]
-        run_tool([*pip, "install", "--quiet", "-c", str(LOCK), "img2dataset"])
-    return program
+    return install("img2dataset", "img2dataset") / "img2dataset"
 
 
 def peer_command(url_table: Path, output: Path, shard_candidates: int) -> list[str]:
@@ -54,5 +38,5 @@ def peer_command(url_table: Path, output: Path, shard_candidates: int) -> list[s
 
 def peer_version() -> str:
     """The version that is installed, read from its metadata folder."""
-    folders = ENVIRONMENT_FOLDER.glob("lib/python*/site-packages/img2dataset-*.dist-info")
+    folders = ROOT.glob(".venv-img2dataset/lib/python*/site-packages/img2dataset-*.dist-info")
     return next(folders).stem.partition("-")[2]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.benchmarks import peer
 from tests.benchmarks.corpus import DATA, NUM_IMAGES, image_paths, make_corpus, statistics_table
+from tests.benchmarks.environments import install_ours
 from tests.benchmarks.evaluation_set import make_evaluation_set
 from tests.benchmarks.measure import Command, Measurement, measure
 from tests.benchmarks.nginx import serve, write_url_table
@@ -27,7 +28,6 @@ NUM_SMALL = 200
 VARIANTS = 2
 SHARD_CANDIDATES = 1_000
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
-UNCURATED = Path(sys.executable).with_name("uncurated")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Tables:
 def our_command(url_table: Path, output: Path, index: Path) -> list[str]:
     """The command that builds a dataset from a URL table, cleaned against an evaluation index."""
     return [
-        str(UNCURATED),
+        str(install_ours()),
         "build",
         f"--input={url_table}",
         f"--output={output}",
@@ -68,7 +68,7 @@ def our_command(url_table: Path, output: Path, index: Path) -> list[str]:
 
 def index_command(images: Path, index: Path) -> list[str]:
     """The command that makes an evaluation index of a folder of images."""
-    return [str(UNCURATED), "index", f"--eval-set=bench={images}", f"--output={index}"]
+    return [str(install_ours()), "index", f"--eval-set=bench={images}", f"--output={index}"]
 
 
 def count_images(output: Path) -> int:
@@ -131,7 +131,7 @@ def make_tools(only: str | None, corpus: Path, folder: Path) -> dict[str, Tool]:
         tools[DIRECT] = Tool(
             "the same without Beam",
             lambda url_table, output: [
-                sys.executable,
+                str(install_ours().with_name("python")),
                 "-m",
                 "tests.benchmarks.direct_build",
                 *our_command(url_table, output, index)[2:],

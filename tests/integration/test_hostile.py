@@ -96,7 +96,8 @@ def test_a_killed_build_leaves_no_process_behind(serve, tmp_path, signal_name):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    assert web.wait_for_requests(15)
+    # robots.txt, and as many as a host gets that has not answered yet.
+    assert web.wait_for_requests(4)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(getattr(signal, signal_name))
     assert process.wait(30) == EXIT_CODES[signal_name]

@@ -43,9 +43,9 @@ def _add_sizes(kit: Kit) -> None:
     _add(kit, "ico-bomb", icon, "an icon of 16 x 16 with a PNG of 2.5 Gpx", _PIXELS, *words)
     flat = bombs.tiff_bomb(0, 0, 4096)
     _add(kit, "tiff-without-size", flat, "a TIFF of no pixels", _DECODER, corrupt)
-    words = (Outcome.KEPT, Outcome.DECODER_TIMEOUT, Outcome.DECODER_MEMORY)
+    spent = (Outcome.KEPT, Outcome.DECODER_TIMEOUT, Outcome.DECODER_MEMORY)
     thin = bombs.png_of(90_000_000, 1)
-    _add(kit, "png-thin", thin, "a PNG of 90,000,000 x 1", _TIME, *words)
+    _add(kit, "png-thin", thin, "a PNG of 90,000,000 x 1", _TIME, *spent)
     wrap = bombs.tiff_bomb(65_536, 65_536, 4096)
     _add(kit, "tiff-wrap", wrap, "a TIFF of 2^32 pixels, 0 to a careless product", _PIXELS, pixels)
 

@@ -1,4 +1,7 @@
 import io
+import os
+import subprocess
+import sys
 from functools import cache
 
 import numpy as np
@@ -9,7 +12,7 @@ from PIL import Image
 
 from ingest.copies.kinds import KINDS
 from ingest.evaluation_index.variants import place_of
-from ingest.evaluation_index.verify import aligned_correlation, isotropy
+from ingest.evaluation_index.verify import _solve, aligned_correlation, isotropy
 from ingest.fingerprint import thumbnail
 from ingest.inspect.grey import luma_of
 from tests.building import pictures
@@ -174,3 +177,34 @@ def test_gradients_and_edges_have_one_direction_and_pictures_have_more(degrees, 
     assert isotropy(edge) < 0.03
     for name in REAL:
         assert isotropy(small(original(name))) > 0.1, name
+
+
+def test_systems_are_solved_as_numpy_solves_them():
+    generator = np.random.default_rng(0)
+    for size in (1, 3, 8):
+        root, target = generator.normal(size=(size, size)), generator.normal(size=size)
+        normal = root @ root.T + 1e-6 * np.eye(size)
+        assert np.allclose(_solve(normal, target), np.linalg.solve(normal, target), rtol=1e-6)
+
+
+_WITHOUT_SCIPY = """
+import sys
+sys.modules["scipy"] = None  # Whoever imports it fails, as where it is not installed.
+import numpy as np
+from ingest.evaluation_index.verify import _solve, aligned_correlation
+picture = np.random.default_rng(0).integers(0, 255, (32, 32), np.uint8)
+print(aligned_correlation(picture, picture, np.eye(2, 3)))
+"""
+
+
+def test_verifying_needs_nothing_that_a_plain_installation_lacks(tmp_path):
+    finished = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_SCIPY],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert float(finished.stdout) > 0.99

@@ -1,7 +1,10 @@
 import asyncio
+import contextlib
+import socket
 import ssl
 import subprocess
 import threading
+from collections import Counter
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -11,7 +14,7 @@ from ingest.fetch.crawler import Crawler, retry_after_s
 from ingest.miniweb.server import MiniWeb
 from ingest.miniweb.site import Delivery, Page, Site, image_page, redirect
 from ingest.spool import Spool
-from schemas.options import BuildOptions, PolitenessOptions
+from schemas.options import BuildOptions, ConsentOptions, PolitenessOptions
 from schemas.outcome import Outcome
 from tests.visiting import BODY, GOOD, HOST, served, visit, visit_all
 
@@ -78,7 +81,7 @@ def test_loopback_is_refused_unless_allowed(serve):
             await crawler.visit(f"http://{host}:{web.port}/x", spool)
             for host in ("127.0.0.1", HOST, "0x7f000001", "2130706433", "0177.0.0.1", "[::1]", "0")
         ]
-        crawler.close()
+        await crawler.close()
         spool.close()
         return found
 
@@ -87,10 +90,10 @@ def test_loopback_is_refused_unless_allowed(serve):
     assert web.requests() == []
 
 
-def busy_for(seconds):
+def busy_for(seconds, num_failures=1):
     """A page that answers 429 with Retry-After the first time."""
-    retry_after = (("Retry-After", seconds),)
-    return Page(BODY, num_failures=1, failure_status=429, failure_headers=retry_after)
+    retry_after = (("Retry-After", str(seconds)),) if seconds else ()
+    return Page(BODY, num_failures=num_failures, failure_status=429, failure_headers=retry_after)
 
 
 def test_passing_failures_are_tried_again_and_lasting_ones_are_not(serve):
@@ -99,22 +102,96 @@ def test_passing_failures_are_tried_again_and_lasting_ones_are_not(serve):
         once=Page(BODY, num_failures=1),
         always=Page(b"", 500),
         missing=Page(b"", 404),
-        wait=Page(
-            BODY, num_failures=1, failure_status=429, failure_headers=(("Retry-After", "1"),)
-        ),
-        far=Page(
-            BODY, num_failures=1, failure_status=429, failure_headers=(("Retry-After", "900"),)
-        ),
+        wait=busy_for(1),
     )
-    names = ("once", "always", "missing", "wait", "far")
+    names = ("once", "always", "missing", "wait")
     found = visit_all([web.url(HOST, f"/{name}") for name in names])
     assert [(one.outcome, one.attempts) for one, _ in found] == [
         (None, 2),
         (Outcome.HTTP_5XX, 2),
         (Outcome.HTTP_404, 1),
         (None, 2),
-        (Outcome.HTTP_429, 1),
     ]
+
+
+def test_a_host_that_asks_for_a_long_rest_gets_it(serve):
+    web = served(serve, x=busy_for(900, num_failures=99))
+    found = visit_all([web.url(HOST, "/x")] * 40)
+    outcomes = Counter(one.outcome for one, _ in found)
+    asked = sum(request.path == "/x" for request in web.requests())
+    # Those that were in flight already when the first answer came, and nobody after them.
+    assert asked == outcomes[Outcome.HTTP_429] <= 16
+    assert outcomes[Outcome.DEFERRED] == 40 - asked
+
+
+def test_a_storm_of_429_is_met_by_ever_longer_rests(serve):
+    web = served(serve, x=busy_for(None, num_failures=999))
+    politeness = PolitenessOptions(host_wait_s=1.9)
+    found = visit_all([web.url(HOST, "/x")] * 60, politeness=politeness)
+    outcomes = Counter(one.outcome for one, _ in found)
+    assert set(outcomes) == {Outcome.HTTP_429, Outcome.DEFERRED}
+    assert sum(request.path == "/x" for request in web.requests()) <= 18
+
+
+@pytest.fixture
+def black_hole():
+    """A port that lets nobody in: its queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("robots_txt", ["ignore", "honour"])
+def test_ten_thousand_urls_of_a_dead_host_cost_three_time_outs(black_hole, robots_txt):
+    found = visit_all(
+        [f"http://dead.localhost:{black_hole}/{number}" for number in range(10_000)],
+        fetch={"connect_timeout_s": 0.5, "max_attempts": 3},
+        consent=ConsentOptions(robots_txt=robots_txt),
+    )
+    assert {one.outcome for one, _ in found} <= {Outcome.CONNECT, Outcome.HOST_DOWN}
+    assert len({id(one.requests) for one, _ in found}) == 10_000
+    assert sum(len(one.requests) for one, _ in found) == 3
+
+
+def test_a_host_whose_robots_txt_never_comes_costs_one_time_out():
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        port = silent.getsockname()[1]
+        urls = [f"http://dead.localhost:{port}/{number}" for number in range(100)]
+        found = visit_all(urls, fetch={"timeout_s": 0.5})
+    assert {one.outcome for one, _ in found} == {Outcome.ROBOTS_UNAVAILABLE}
+    assert sum(len(one.requests) for one, _ in found) == 1
+
+
+def test_every_request_is_on_record(serve):
+    web = served(serve, a=redirect("/b"), b=Page(BODY, num_failures=1))
+    found = visit(web.url(HOST, "/a"))
+    assert found.outcome is None
+    assert [one["host"] for one in found.requests] == [HOST] * len(web.requests())
+    times = [one["at"] for one in found.requests]
+    assert times == sorted(times)
+    assert times[-1] == found.fetched_at_us
+
+
+def test_redirects_and_tries_share_one_deadline(serve):
+    pages = {
+        f"hop{n}": Page(b"", 302, (("Location", f"/hop{n + 1}"),), delay_s=0.4) for n in range(5)
+    }
+    web = served(serve, **pages)
+    found = visit(web.url(HOST, "/hop0"), fetch={"timeout_s": 1.0})
+    assert found.outcome is Outcome.TIMEOUT
+
+
+def test_inline_bytes_need_no_request():
+    (found, body), (empty, _), (broken, _) = visit_all(
+        ["data:image/png;base64,YWJj", "data:,", "data:;base64,!"]
+    )
+    assert (found.outcome, body, found.requests) == (None, b"abc", [])
+    assert empty.outcome is Outcome.EMPTY
+    assert broken.outcome is Outcome.INVALID_URL
 
 
 def test_endless_and_slow_answers_end(serve):

@@ -36,7 +36,7 @@ def test_robots_txt_may_be_only_recorded_or_ignored(serve):
     url = web.url(HOST, "/private/x")
     recorded = visit(url, consent=ConsentOptions(robots_txt="record"))
     assert (recorded.outcome, recorded.rule) == (None, None)
-    assert recorded.signals[0].startswith("robots.txt: ")
+    assert recorded.signals[0].startswith(web.url(HOST, "/robots.txt "))
     count = len(web.requests())
     assert visit(url, consent=ConsentOptions(robots_txt="ignore")).signals == ()
     assert [request.path for request in web.requests()[count:]] == ["/private/x"]
