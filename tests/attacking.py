@@ -23,7 +23,7 @@ from tests.building import command, ledger_of
 ALLOW = "--allow-network=127.0.0.1/32"
 LIMITS = (
     *("--timeout-s=6", "--connect-timeout-s=2", "--low-speed-s=2", "--low-speed-bytes-per-s=100"),
-    *("--max-image-bytes=2000000", "--decode-timeout-s=4"),
+    *("--max-image-bytes=2000000", "--decode-timeout-s=4", "--host-wait-s=3"),
     *("--decoder-processes=2", "--decoder-memory-mib=300"),
 )
 NUM_DEAD_URLS = 60

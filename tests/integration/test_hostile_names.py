@@ -1,18 +1,17 @@
 import pytest
 
-from schemas.options import FetchOptions
 from tests.attacking import kit, suffer
 
-pytestmark = pytest.mark.skipif(
-    not {"nameserver", "ca_file"} <= FetchOptions.model_fields.keys(),
-    reason="needs --nameserver and --ca-file",
-)
 OPTIONS = ("--nameserver=127.0.0.1:{port}", "--ca-file={ca_file}")
 
 
-def test_no_trick_of_a_name_server_gets_further_than_its_word(tmp_path):
-    names = {attack.name for attack in kit().attacks if attack.name.startswith("name-")}
-    assert len(names) > 30
+NAMES = {attack.name for attack in kit().attacks if attack.name.startswith("name-")}
+# A resolver may share one socket among its queries, and drop them all when one answer is spoilt.
+SPOILERS = {f"name-{name}" for name in ("garbage", "short", "pointer-loop", "silent-tcp")}
+
+
+@pytest.mark.parametrize("names", [NAMES - SPOILERS, SPOILERS], ids=["odd", "spoilt"])
+def test_no_trick_of_a_name_server_gets_further_than_its_word(tmp_path, names):
     found = suffer(tmp_path, names, *OPTIONS)
     assert found.wrong() == {}
     assert found.web.nameserver.queries() != []

@@ -42,10 +42,15 @@ def _add_slow(kit: Kit) -> None:
     kit.page("never-answers", silent, "no answer at all", _SPEED, slow, late)
     stuck = (head("Content-Length: 5000"), Send(jpeg()[:100]), Wait())
     kit.wire("stuck-body", stuck, "stops in the body and stays", _SPEED, slow, late)
-    hosts = (Outcome.ROBOTS_UNAVAILABLE, Outcome.TIMEOUT, Outcome.CONNECT)
-    for name, port, what in (
-        ("never-reads", "{deaf_port}", "accepts connections and never reads"),
-        ("never-accepts", "{full_port}", "its queue of connections is full"),
+    unheard = (Outcome.ROBOTS_UNAVAILABLE, late)
+    for name, port, what, hosts in (
+        ("never-reads", "{deaf_port}", "accepts connections and never reads", unheard),
+        (
+            "never-accepts",
+            "{full_port}",
+            "its queue of connections is full",
+            (Outcome.CONNECT, *unheard),
+        ),
     ):
         url = f"http://{name}.{DOMAIN}:{port}/x.jpg"
         kit.attacks.append(Attack(name, what, url, hosts, "`--connect-timeout-s`, " + _TIME))

@@ -7,8 +7,8 @@ from ingest.miniweb.wire import NOISE
 from schemas.outcome import Outcome
 
 _ROBOTS_BYTES = "512 KiB of robots.txt"
-# Rules times agents: 60 kB that a parser may turn into four million entries.
-_ROGUE_AGENTS = 2000
+# Rules times agents: 480 kB that a parser may turn into 225 million entries.
+_ROGUE_AGENTS = 15_000
 _TEXT = (("Content-Type", "text/plain"),)
 _ALLOW = b"User-agent: *\nAllow: /\n"
 
@@ -79,14 +79,14 @@ def _add_robots_failures(kit: Kit) -> None:
             Page(steps=(Reset(),)),
             "a reset",
             "RFC 9309",
-            (unavailable, Outcome.CONNECT, Outcome.CONNECTION_LOST),
+            (Outcome.CONNECT, unavailable, Outcome.CONNECTION_LOST),
         ),
         (
             "inward",
             redirect("http://10.0.0.1/robots.txt"),
             "a redirect to 10.0.0.1",
             "the address guard",
-            (unavailable, Outcome.FORBIDDEN_ADDRESS),
+            (Outcome.FORBIDDEN_ADDRESS, unavailable),
         ),
     ):
         host = kit.page(f"robots-{name}", good_page(), f"robots.txt: {what}", limit, *outcomes)
@@ -112,17 +112,18 @@ def _add_storms(kit: Kit) -> None:
         kit.site.add(host, "*", Page(b"busy", 429, named))
         url = f"http://{host}:{PORT}/{{number}}.jpg"
         kit.attacks.append(Attack(name, what, url, too_many, "`--max-attempts`", 5))
-    host = kit.page("robots-storm", good_page(), "robots.txt: 429", "RFC 9309", Outcome.KEPT)
+    words = (Outcome.DEFERRED, Outcome.KEPT)
+    host = kit.page("robots-storm", good_page(), "robots.txt: 429", "RFC 9309", *words)
     kit.site.add(host, "/robots.txt", Page(b"", 429, (("Retry-After", "3600"),)))
 
 
 def _add_dead(kit: Kit, num_urls: int) -> None:
     """Hosts with many URLs that cost a time-out each, unless somebody notices."""
-    silent = (Outcome.ROBOTS_UNAVAILABLE, Outcome.TIMEOUT, Outcome.CONNECT)
+    down, unheard = Outcome.HOST_DOWN, (Outcome.ROBOTS_UNAVAILABLE, Outcome.TIMEOUT)
     for name, port, what, dead in (
-        ("dead-host", "{full_port}", "takes no connection", silent),
-        ("deaf-host", "{deaf_port}", "never answers", silent),
-        ("closed-host", "{closed_port}", "refuses connections", (Outcome.CONNECT,)),
+        ("dead-host", "{full_port}", "takes no connection", (Outcome.CONNECT, down, *unheard)),
+        ("deaf-host", "{deaf_port}", "never answers", (*unheard, down)),
+        ("closed-host", "{closed_port}", "refuses connections", (Outcome.CONNECT, down)),
     ):
         url = f"http://{name}.{DOMAIN}:{port}/{{number}}.jpg"
         what = f"{num_urls:,} URLs of a host that {what}"
@@ -132,5 +133,6 @@ def _add_dead(kit: Kit, num_urls: int) -> None:
     kit.site.add(host, "*", Page(delivery=Delivery.NEVER))
     url = f"http://{host}:{PORT}/{{number}}.jpg"
     what = f"{num_urls:,} URLs of a host that answers for robots.txt and nothing else"
-    words = (Outcome.LOW_SPEED, Outcome.TIMEOUT)
-    kit.attacks.append(Attack("dying-host", what, url, words, "three failures of a host", num_urls))
+    slow = (Outcome.LOW_SPEED, Outcome.TIMEOUT, Outcome.CONNECT, Outcome.DEFERRED)
+    limit = "three failures of a host"
+    kit.attacks.append(Attack("dying-host", what, url, (down, *slow), limit, num_urls))

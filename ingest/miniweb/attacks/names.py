@@ -49,7 +49,7 @@ def _add_inward(kit: Kit) -> None:
     back = (_a(_INSIDE), _a(ADDRESS))
     _add(kit, "rebinding-back", back, "first 10.0.0.1, then outside", inside, kept)
     both = (_a(_INSIDE, ADDRESS),)
-    _add(kit, "both", both, "an address inside and one outside", kept, inside)
+    _add(kit, "both", both, "an address inside and one outside", inside, kept)
     for name, reply, what in (
         ("private", _a(_INSIDE), "10.0.0.1"),
         ("metadata", _a("169.254.169.254"), "169.254.169.254"),
