@@ -51,6 +51,13 @@ def source(name: str) -> Image.Image:
     raise SetupError(f"expected {name} in scikit-image or scikit-learn, got no such file")
 
 
+def drawn_jpeg(side_px: int) -> bytes:
+    """A drawn square with some texture, for where no photograph is needed."""
+    across, down = np.meshgrid(np.arange(side_px), np.arange(side_px))
+    waves = 128 + 60 * np.sin(across / 5) * np.cos(down / 7) + 60 * np.sin(across * down / 200)
+    return _save(Image.fromarray(waves.astype(np.uint8)), "JPEG", quality=85)
+
+
 def tiles(names: tuple[str, ...], sides_px: tuple[int, ...], seed: int) -> list[Image.Image]:
     """Crops with some contrast, in an order and at scales that the seed decides."""
     generator = random.Random(seed)

@@ -2,43 +2,59 @@
 
 import asyncio
 import contextlib
-import random
-import socket
+import ssl
 import threading
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from http import HTTPStatus
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from types import TracebackType
 
-from ingest.miniweb.site import Delivery, Headers, Page, Site
+from ingest.miniweb.nameserver import Names, NameServer
+from ingest.miniweb.ports import DeadPorts, listen, port_of
+from ingest.miniweb.site import Delivery, Page, Site
+from ingest.miniweb.wire import NOISE, play, script
 
-_NOISE = random.Random(0).randbytes(1 << 18)
-_LONG_BYTES = 200_000_000
-_DRIP_S = 0.05
+_TLS_HANDSHAKE = b"\x16"
+_QUIET = (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came."""
+    """One request as it came; `at_s` is on the monotonic clock."""
 
     host: str
     path: str
     user_agent: str
+    at_s: float
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a web is served: pause before each answer and between slow bytes, TLS, and names."""
+
+    latency_s: float = 0.0
+    drip_s: float = 0.05
+    tls: ssl.SSLContext | None = None
+    names: Names | None = None
+    nameserver_port: int = 0
 
 
 class MiniWeb:
     """A running server; use it as a context manager."""
 
-    def __init__(self, site: Site, port: int = 0, latency_s: float = 0.0) -> None:
-        self._site, self._latency_s = site, latency_s
+    def __init__(
+        self, site: Site, port: int = 0, latency_s: float = 0.0, manner: Manner | None = None
+    ) -> None:
+        self._site, self._manner = site, manner or Manner(latency_s)
         self._requests: list[Request] = []
         self._changed = threading.Condition()
         self._failures: Counter[tuple[str, str]] = Counter()
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=1024)
-        # Bound but not listening: connections to it are refused.
-        self._closed = socket.socket()
-        self._closed.bind(("127.0.0.1", 0))
+        self._listener, self._tls_listener = listen(port), listen()
+        self._dead = DeadPorts()
+        names = self._manner.names
+        self.nameserver = NameServer(names or {}, self._manner.nameserver_port)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="miniweb", daemon=True)
         self._stop: asyncio.Event | None = None
@@ -47,12 +63,25 @@ class MiniWeb:
     @property
     def port(self) -> int:
         """The port that is served."""
-        return int(self._listener.getsockname()[1])
+        return port_of(self._listener)
 
     @property
     def closed_port(self) -> int:
         """A port where nobody listens."""
-        return int(self._closed.getsockname()[1])
+        return port_of(self._dead.closed_socket)
+
+    def fill(self, url: str) -> str:
+        """A URL with the numbers of this web in place of {port}, {tls_port}, {closed_port}, ..."""
+        ports = {
+            "port": self._listener,
+            "tls_port": self._tls_listener,
+            "closed_port": self._dead.closed_socket,
+            "deaf_port": self._dead.deaf_socket,
+            "full_port": self._dead.full_socket,
+        }
+        for name, listener in ports.items():
+            url = url.replace(f"{{{name}}}", str(port_of(listener)))
+        return url
 
     def url(self, host: str, path: str) -> str:
         """The URL of a page."""
@@ -82,8 +111,8 @@ class MiniWeb:
         assert self._stop is not None
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
-        self._listener.close()
-        self._closed.close()
+        for one in (self._listener, self._tls_listener, self._dead):
+            one.close()
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())
@@ -98,10 +127,15 @@ class MiniWeb:
             connections.add(task)
             task.add_done_callback(connections.discard)
 
-        server = await asyncio.start_server(accept, sock=self._listener)
-        self._started.set()
-        await self._stop.wait()
-        server.close()
+        servers = [await asyncio.start_server(accept, sock=self._listener)]
+        if self._manner.tls:
+            context = self._manner.tls
+            servers.append(await asyncio.start_server(accept, sock=self._tls_listener, ssl=context))
+        async with self.nameserver:
+            self._started.set()
+            await self._stop.wait()
+        for server in servers:
+            server.close()
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
@@ -109,8 +143,10 @@ class MiniWeb:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until either side has enough."""
+        # Each step is with the kernel before the next begins.
+        writer.transport.set_write_buffer_limits(high=0)
         try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            with contextlib.suppress(*_QUIET):
                 while await self._respond(reader, writer):
                     pass
         finally:
@@ -118,11 +154,17 @@ class MiniWeb:
 
     async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; whether the connection can be used again."""
-        request = _parse(await reader.readuntil(b"\r\n\r\n"))
+        first = await reader.readexactly(1)
+        if first == _TLS_HANDSHAKE:
+            writer.write(NOISE[:1000])
+            await writer.drain()
+            return False
+        request = _parse(first + await reader.readuntil(b"\r\n\r\n"))
         self._remember(request)
         page = self._page(request)
-        await asyncio.sleep(self._latency_s + page.delay_s)
-        return await _answer(page, writer)
+        await asyncio.sleep(self._manner.latency_s + page.delay_s)
+        await play(script(page), writer, self._manner.drip_s)
+        return page.delivery is Delivery.WHOLE and not page.steps
 
     def _remember(self, request: Request) -> None:
         with self._changed:
@@ -131,6 +173,8 @@ class MiniWeb:
 
     def _page(self, request: Request) -> Page:
         page = self._site.find(request.host, request.path)
+        filled = tuple((name, self.fill(value)) for name, value in page.headers)
+        page = replace(page, headers=filled)
         where = (request.host, request.path)
         if self._failures[where] < page.num_failures:
             self._failures[where] += 1
@@ -146,46 +190,4 @@ def _parse(head: bytes) -> Request:
     }
     path = lines[0].split(" ")[1] if " " in lines[0] else "/"
     host = headers.get("host", "").partition(":")[0]
-    return Request(host, path, headers.get("user-agent", ""))
-
-
-async def _answer(page: Page, writer: asyncio.StreamWriter) -> bool:
-    """Send a page; whether the connection can be used again."""
-    if page.delivery is Delivery.NEVER:
-        await asyncio.Event().wait()
-    if page.delivery is Delivery.GARBAGE:
-        writer.write(b"\x00\x01 this is no HTTP\r\n\r\n" + _NOISE[:1000])
-    elif page.delivery in (Delivery.WHOLE, Delivery.CUT):
-        whole = page.delivery is Delivery.WHOLE
-        body = page.body if whole else page.body[: len(page.body) // 2]
-        writer.write(_head(page, (("Content-Length", str(len(page.body))),)) + body)
-        await writer.drain()
-        return whole
-    else:
-        length = (("Content-Length", str(_LONG_BYTES)),)
-        framing = length if page.delivery is Delivery.LONG else ()
-        writer.write(_head(page, (*framing, ("Connection", "close"))))
-        async for block in _stream(page.delivery):
-            writer.write(block)
-            await writer.drain()
-    await writer.drain()
-    return False
-
-
-async def _stream(delivery: Delivery) -> AsyncIterator[bytes]:
-    if delivery is Delivery.LONG:
-        for _ in range(_LONG_BYTES // len(_NOISE)):
-            yield _NOISE
-        yield _NOISE[: _LONG_BYTES % len(_NOISE)]
-    while delivery is Delivery.ENDLESS:
-        yield _NOISE
-    while delivery is Delivery.DRIP:
-        yield b"\xff"
-        await asyncio.sleep(_DRIP_S)
-
-
-def _head(page: Page, framing: Headers) -> bytes:
-    reason = HTTPStatus(page.status).phrase if page.status in set(HTTPStatus) else "Unknown"
-    lines = [f"HTTP/1.1 {page.status} {reason}"]
-    lines += [f"{name}: {value}" for name, value in (*page.headers, *framing)]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    return Request(host, path, headers.get("user-agent", ""), time.monotonic(), headers)

@@ -14,9 +14,50 @@ class Delivery(Enum):
     CUT = "with its length, but the connection closes in the middle"
     ENDLESS = "noise of no declared length, for as long as the client reads"
     LONG = "200 MB of noise, with its length"
-    DRIP = "a byte every 50 ms, for ever"
+    DRIP = "a byte now and then, for ever"
     NEVER = "no answer at all"
     GARBAGE = "bytes that are no HTTP"
+
+
+class Flaw(Enum):
+    """What is wrong with a host's certificate."""
+
+    NONE = "nothing"
+    EXPIRED = "ran out yesterday"
+    EARLY = "is not valid before tomorrow"
+    SELF_SIGNED = "is signed by itself"
+    STRANGER = "is signed by an authority that nobody knows"
+    OTHER_NAME = "is for another host"
+    NO_NAME = "names no host that counts, only a subject"
+
+
+@dataclass(frozen=True)
+class Send:
+    """These bytes, at once."""
+
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """This block `times` times, None: for as long as the client reads; `slow`: with pauses."""
+
+    block: bytes
+    slow: bool = False
+    times: int | None = None
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing more, while the connection stays open."""
+
+
+@dataclass(frozen=True)
+class Reset:
+    """An abrupt end: RST instead of FIN."""
+
+
+Step = Send | Repeat | Wait | Reset
 
 
 @dataclass(frozen=True)
@@ -32,6 +73,8 @@ class Page:
     num_failures: int = 0
     failure_status: int = 503
     failure_headers: Headers = ()
+    # What goes over the wire instead of all that, head included; then the connection closes.
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass
@@ -47,8 +90,8 @@ class Site:
         self.pages[host, path] = page
 
     def find(self, host: str, path: str) -> Page:
-        """The page at a path, or the 404 page."""
-        return self.pages.get((host, path), NOT_FOUND)
+        """The page at a path, else that of the whole host (path "*"), else the 404 page."""
+        return self.pages.get((host, path)) or self.pages.get((host, "*"), NOT_FOUND)
 
 
 NOT_FOUND = Page(b"<html>not found</html>", 404, (("Content-Type", "text/html"),))

@@ -1,36 +1,10 @@
-"""Bodies that hurt careless crawlers: bombs, damaged files, markers that kill a decoder."""
+"""Damaged files, and markers that kill a test's decoder."""
 
-import gzip
 import random
 import struct
-import zlib
 from collections.abc import Callable
 
 from ingest.miniweb.pictures import web_pictures
-
-_BLOCK_BYTES = 1 << 20
-
-
-def png_bomb(side_px: int) -> bytes:
-    """A valid one-bit grey PNG of `side_px` squared: small on the wire, huge in memory."""
-    row_bytes = 1 + -(-side_px // 8)
-    packer = zlib.compressobj(9)
-    packed = [packer.compress(bytes(row_bytes * 100)) for _ in range(side_px // 100)]
-    packed.append(packer.compress(bytes(row_bytes * (side_px % 100))))
-    packed.append(packer.flush())
-    header = struct.pack(">IIBBBBB", side_px, side_px, 1, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", b"".join(packed)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(*chunk) for chunk in chunks)
-
-
-def gif_bomb() -> bytes:
-    """A GIF whose header claims 65,535 x 65,535 pixels."""
-    return b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b"\x3b"
-
-
-def gzip_bomb(num_bytes: int) -> bytes:
-    """`num_bytes` zeros, compressed a thousandfold."""
-    return gzip.compress(bytes(num_bytes), mtime=0)
 
 
 def with_marker(jpeg: bytes, text: bytes) -> bytes:
@@ -67,7 +41,3 @@ def _shuffle(content: bytes, generator: random.Random) -> bytes:
     """A stretch moved elsewhere, as a broken download resumes."""
     middle = generator.randrange(1, len(content))
     return content[:20] + content[middle:] + content[20:middle]
-
-
-def _png_chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

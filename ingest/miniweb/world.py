@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from ingest.miniweb.compression import gzip_bomb
+from ingest.miniweb.image_bombs import gif_bomb, png_bomb
 from ingest.miniweb.pictures import Picture, encode, evaluation_tiles, web_pictures
 from ingest.miniweb.server import MiniWeb
 from ingest.miniweb.site import Delivery, Page, Site, image_page, redirect
-from ingest.miniweb.traps import gif_bomb, gzip_bomb, png_bomb, with_marker
+from ingest.miniweb.traps import with_marker
 from schemas.outcome import Outcome
 
 NUM_EVALUATION_IMAGES = 30
@@ -42,7 +44,7 @@ class World:
     evaluation_set: dict[str, bytes] = field(default_factory=dict)
 
     def link(self, url: str, caption: str, expectation: Outcome) -> None:
-        """Add a link; {port} and {closed_port} in it are filled in when the web is served."""
+        """Add a link; {port} and its like are filled in when the web is served."""
         self.links.append(Link(url, caption, expectation))
 
     def page(self, where: str, page: Page, caption: str, expectation: Outcome) -> None:
@@ -53,15 +55,11 @@ class World:
 
     def rows(self, web: MiniWeb) -> list[dict[str, str]]:
         """The URL table of a served world: url, caption, licence, expectation."""
-        ports = {_PORT: str(web.port), _CLOSED_PORT: str(web.closed_port)}
         rows = []
         for number, link in enumerate(self.links):
-            url = link.url
-            for name, port in ports.items():
-                url = url.replace(name, port)
             licence = _LICENCES[number % len(_LICENCES)]
             expectation = link.expectation.value
-            row = {"url": url, "caption": link.caption, "licence": licence}
+            row = {"url": web.fill(link.url), "caption": link.caption, "licence": licence}
             rows.append({**row, "expectation": expectation})
         return rows
 
@@ -140,8 +138,8 @@ def _add_odd_but_good(world: World, jpeg: Picture) -> None:
         world.site.add(odd, f"/target-{number}.jpg", good)
         page = redirect(f"/target-{number}.jpg", status)
         world.page(f"{odd}/moved-{status}", page, f"a redirect, {status}", kept)
-    away = redirect(f"/moved-301?from={_PORT}")
-    world.site.add(odd, "/moved-301?from=" + _PORT, redirect("/target-0.jpg"))
+    away = redirect("/moved-301?again")
+    world.site.add(odd, "/moved-301?again", redirect("/target-0.jpg"))
     world.page(f"{odd}/moved-twice", away, "two redirects", kept)
     as_html = image_page(jpeg.content, "text/html")
     world.page(f"{odd}/picture.html", as_html, "a picture served as HTML", kept)
@@ -183,6 +181,7 @@ def _add_dead_links(world: World) -> None:
     for number in range(10):
         world.page(f"{host}/dead-{number}.jpg", Page(b"", 404), "a dead link", Outcome.HTTP_404)
     wait = Page(b"", 429, (("Retry-After", "3600"),))
+    # At a host of its own: the whole host is to be left alone for that hour.
     world.page("busy.localhost/429.jpg", wait, "429 for an hour", Outcome.HTTP_429)
     loops = Outcome.TOO_MANY_REDIRECTS
     world.page(f"{host}/loop", redirect("/loop"), "a redirect to itself", loops)

@@ -1,15 +1,16 @@
 import os
 import subprocess
-import threading
 from collections import Counter
 
 import psutil
 import pytest
 
 from ingest.inspect.decoder import MARKERS_VARIABLE
+from ingest.miniweb.image_bombs import png_bomb
 from ingest.miniweb.site import Delivery, Page, Site, image_page
-from ingest.miniweb.traps import corrupt_files, png_bomb, with_marker
+from ingest.miniweb.traps import corrupt_files, with_marker
 from ingest.miniweb.world import ABORT_MARKER, HANG_MARKER
+from tests.attacking import peak_tree_mb
 from tests.building import ALLOW, command, ledger_of, pictures, uncurated, write_urls
 
 MAX_TREE_MB = 600
@@ -41,21 +42,6 @@ def hostile_site():
     for number, picture in enumerate(pictures(40)):
         add(f"good-{number}", image_page(picture.content, picture.media_type), {"kept"})
     return site, expected
-
-
-def peak_tree_mb(process):
-    """The largest sum of resident memory of a process and all below it, until it ends."""
-    peak, root = 0, psutil.Process(process.pid)
-    while process.poll() is None:
-        total = 0
-        for one in [root, *root.children(recursive=True)]:
-            try:
-                total += one.memory_info().rss
-            except psutil.Error:
-                continue
-        peak = max(peak, total)
-        threading.Event().wait(0.05)
-    return peak / 1e6
 
 
 def test_each_hostile_answer_costs_one_row_and_little_memory(serve, tmp_path):

@@ -9,10 +9,12 @@ from PIL import Image
 
 from ingest.errors import InspectError
 from ingest.inspect.decode import inspect_image
+from ingest.miniweb.compression import gzip_bomb
+from ingest.miniweb.image_bombs import gif_bomb, png_bomb
 from ingest.miniweb.pictures import ENCODERS, web_pictures
 from ingest.miniweb.server import MiniWeb
 from ingest.miniweb.site import Delivery, Page, Site, image_page
-from ingest.miniweb.traps import corrupt_files, gif_bomb, gzip_bomb, png_bomb, with_marker
+from ingest.miniweb.traps import corrupt_files, with_marker
 from ingest.miniweb.world import build_world
 from schemas.outcome import Outcome
 
