@@ -58,7 +58,7 @@ def rows_by_shard(
         for one in batch:
             number, order = draw(one.id, options.seed)
             if is_taken(number, options.sample_rate):
-                pieces[str(shard_of(order, shards))].append(_to_row(order, one))
+                pieces[str(shard_of(order, shards))].append(to_row(order, one))
         yield from pieces.items()
 
 
@@ -130,7 +130,8 @@ def seal_plan(
     return record
 
 
-def _to_row(order: int, one: Candidate) -> PlanRow:
+def to_row(order: int, one: Candidate) -> PlanRow:
+    """A candidate as plain values behind its order."""
     problem = one.problem.value if one.problem else None
     where = (one.id, one.source, one.row, one.url, one.carrier.value)
     return (f"{order:016x}", *where, one.columns, problem, one.problem_detail)

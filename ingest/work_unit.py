@@ -24,7 +24,7 @@ from ingest.plan_part import read_plan_part
 from ingest.progress import ProgressSender
 from ingest.spool import Spool
 from schemas.candidate import Carrier
-from schemas.manifest import Commit, canary_path
+from schemas.manifest import Commit, RetryRecord, canary_path, generation_of
 from schemas.options import BuildOptions
 from schemas.outcome import Outcome
 
@@ -44,6 +44,7 @@ class Run:
     build_sha256: str
     num_processes: int = 1
     progress_address: str = ""
+    retries: tuple[RetryRecord, ...] = ()
 
 
 class Engine:
@@ -147,7 +148,12 @@ class Engine:
                 begun.set()
             await self._matcher.finish(items, unmatched)
             content = ShardContent(
-                shard, len(candidates), plan_sha256, self._run.build_sha256, items
+                shard,
+                len(candidates),
+                plan_sha256,
+                self._run.build_sha256,
+                items,
+                generation_of(shard, self._run.retries),
             )
             return await self._finish(content, spool)
         finally:

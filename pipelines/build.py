@@ -11,7 +11,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from ingest.canary_run import num_batches
 from ingest.evaluation_index.search import EvaluationIndex
-from ingest.pack.seal import begin_build, read_seal, seal_dataset
+from ingest.pack.seal import begin_build, read_retries, read_seal, seal_dataset
 from ingest.work_unit import Engine, Run
 from pipelines.options import num_fetching_processes
 from schemas.manifest import Commit, DatasetRecord, PlanRecord, decode, encode
@@ -90,13 +90,14 @@ def build(
     index_uri = options.match.eval_index
     index = EvaluationIndex.open(index_uri).record if index_uri else None
     build_sha256 = begin_build(options, index)
-    sealed = read_seal(options.output)
-    if sealed is not None:
+    sealed, retries = read_seal(options.output), read_retries(options.output)
+    if sealed is not None and len(sealed.retries) == len(retries):
         _log.info("%s is complete already: nothing to do", options.output)
         return sealed
-    work = [(_SHARD, number) for number in range(plan.num_shards)]
+    total = plan.num_shards + sum(retry.num_shards for retry in retries)
+    work = [(_SHARD, number) for number in range(total)]
     work += [(_CANARIES, number) for number in range(num_batches(index))]
-    run = Run(options, build_sha256, num_processes, progress_address)
+    run = Run(options, build_sha256, num_processes, progress_address, retries)
     pipeline = beam.Pipeline(options=PipelineOptions(list(beam_arguments)))
     _ = (
         pipeline

@@ -119,7 +119,7 @@ def decontaminate(
         raise SetupError("--eval-index: expected an evaluation index, got none")
     index = EvaluationIndex.open(options.match.eval_index).record
     found = read_decontamination(options.dataset, index.sha256)
-    if found is not None:
+    if found is not None and found.merkle_root == sealed.merkle_root:
         _log.info("%s was looked through for this index already", options.dataset)
         return found
     _run(options, sealed, index, beam_arguments)

@@ -34,13 +34,18 @@ def add_flags(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
 def read_options(model: type[AnyOptions], arguments: argparse.Namespace) -> AnyOptions:
     """The validated model; raises SetupError that names the flag, the limit and what came."""
     try:
-        return model.model_validate(_nested(model, vars(arguments)))
+        return model.model_validate(read_nested(model, arguments))
     except ValidationError as error:
         problems = [
             f"{flag_of(str(one['loc'][-1]))}: {one['msg']}, got {one['input']!r}"
             for one in error.errors()
         ]
         raise SetupError("; ".join(problems)) from error
+
+
+def read_nested(model: type[BaseModel], arguments: argparse.Namespace) -> dict[str, Any]:
+    """The values that were given, nested as the models are, not validated."""
+    return _nested(model, vars(arguments))
 
 
 def flag_of(name: str) -> str:

@@ -24,6 +24,7 @@ from schemas.options import (
     Options,
     PlanOptions,
     ReportOptions,
+    RetryOptions,
 )
 
 _log = logging.getLogger(__name__)
@@ -64,6 +65,34 @@ def run_build(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
         _say("submitted; `uncurated audit` will tell when the dataset is complete")
         return 0
     print_summary(options.output, record)
+    return 0
+
+
+def run_retry(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Ask anew for candidates that failed."""
+    from ingest.retry import Ask
+    from pipelines.build import build
+    from pipelines.progress import show_progress
+    from pipelines.retry import build_options, plan_retry
+
+    asked = read_options(RetryOptions, arguments)
+    options = build_options(asked.dataset, arguments)
+    retry = plan_retry(asked.dataset, Ask.parse(asked.outcomes, asked.where), beam_arguments)
+    if retry is None:
+        _say(f"nothing to retry in {asked.dataset}: no candidate ended so")
+        return 0
+    _say(
+        f"generation {retry.generation}: {retry.num_candidates:,} candidates in shards "
+        f"{retry.first_shard} to {retry.first_shard + retry.num_shards - 1}"
+    )
+    plan_record = _find_plan(argparse.Namespace(), asked.dataset, beam_arguments)
+    total = plan_record.num_candidates + retry.num_candidates
+    with show_progress(total, beam_arguments) as address:
+        record = build(options, plan_record, beam_arguments, address)
+    if record is None:
+        _say("submitted; `uncurated audit` will tell when the dataset is complete")
+        return 0
+    print_summary(asked.dataset, record)
     return 0
 
 
@@ -249,6 +278,17 @@ COMMANDS = {
         (ReportOptions,),
         run_report,
         ("uncurated report DATASET", "uncurated report DATASET --json-file report.json"),
+    ),
+    "retry": Command(
+        "ask anew for candidates that failed, in new shards; what is finished stays as it is",
+        (RetryOptions,),
+        run_retry,
+        (
+            "uncurated retry DATASET",
+            "uncurated retry DATASET --outcomes dns,timeout,http_429,deferred",
+            """uncurated retry DATASET --outcomes timeout --where "url LIKE '%.example.org/%'" """,
+        ),
+        takes_beam=True,
     ),
     "certificate": Command(
         "show against what a dataset was cleaned, what was found, and how well it was looked",

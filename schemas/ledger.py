@@ -25,6 +25,9 @@ from schemas.outcome import Outcome
 class LedgerRow(Reference):
     """One row for every candidate, kept or not; columns that do not apply are null."""
 
+    generation: Small = Field(
+        description="0, or the number of the retry that made this row; a candidate's last counts"
+    )
     outcome: Annotated[Outcome, pa.string()] = Field(description="what became of it, one word")
     detail: Text | None = Field(description="the reason in words, with both sides of a mismatch")
 

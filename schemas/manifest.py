@@ -6,6 +6,7 @@ one canonical form, so that a flipped byte anywhere, white space too, is a misma
 """
 
 import json
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -54,6 +55,21 @@ class PlanRecord(Document):
     parts_sha256: str = Field(description="SHA-256 over the digests of all plan parts, in order")
 
 
+class RetryRecord(Document):
+    """One generation of candidates that were planned anew; `generations/0001.json`, ..."""
+
+    generation: int = Field(description="number of the generation; the plan's own is 0")
+    outcomes: tuple[str, ...] = Field(description="outcomes that were asked for")
+    where: str = Field(description="SQL condition on their ledger rows; empty: none")
+    first_shard: int = Field(description="number of its first shard; the others follow")
+    num_shards: int = Field(description="its shards")
+    num_candidates: int = Field(description="candidates that were planned anew")
+    superseded: dict[str, int] = Field(description="their outcomes before, which count no longer")
+    parts_sha256: str = Field(description="SHA-256 over the digests of its plan parts, in order")
+    seal_sha256: str = Field(description="SHA-256 of the seal that it was taken from")
+    merkle_root: str = Field(description="Merkle root in that seal")
+
+
 class BuildRecord(Document):
     """How the shards are built; `build.json`, written before the first shard."""
 
@@ -100,6 +116,9 @@ class DatasetRecord(Document):
         default=None, description="what was found and how well it was looked; null: not matched"
     )
     lineage: tuple[str, ...] = Field(default=(), description="datasets that this one derives from")
+    retries: tuple[RetryRecord, ...] = Field(
+        default=(), description="later generations; a candidate's row in the last one counts"
+    )
     num_shards: int
     num_candidates: int
     num_kept: int
@@ -133,6 +152,21 @@ def digest(content: bytes) -> str:
 def plan_part_path(shard: int) -> str:
     """Path of a plan part in its dataset."""
     return f"plan/{shard:05d}.parquet"
+
+
+def retry_path(generation: int) -> str:
+    """Path of the record of a generation in its dataset."""
+    return f"generations/{generation:04d}.json"
+
+
+def former_seal_path(generation: int) -> str:
+    """Path of the seal that was valid until the next generation was complete."""
+    return f"generations/{generation:04d}-{DATASET_FILE}"
+
+
+def generation_of(shard: int, retries: Sequence[RetryRecord]) -> int:
+    """The generation that a shard belongs to; 0 for those of the plan."""
+    return sum(shard >= retry.first_shard for retry in retries)
 
 
 def commit_path(shard: int) -> str:

@@ -229,6 +229,24 @@ class ForecastOptions(BuildOptions):
     json_file: str = option("", "write the forecast to this JSON file")
 
 
+class RetryOptions(Options):
+    """Which candidates to ask for anew; all else is as the dataset was built."""
+
+    dataset: str = option(..., "the dataset: a local folder or any fsspec URI", positional=True)
+    outcomes: str = option(
+        "connect,connection_lost,deferred,dns,host_down,http_429,http_5xx,low_speed,"
+        "robots_unavailable,timeout",
+        "outcomes to retry, by comma; the default: those that may pass by themselves",
+    )
+    where: str = option("", "SQL condition on the columns of the ledger, for those only")
+    fetch: FetchOptions = FetchOptions()
+    politeness: PolitenessOptions = PolitenessOptions()
+    consent: ConsentOptions = ConsentOptions()
+    inspect: InspectOptions = InspectOptions()
+    match: MatchOptions = MatchOptions()
+    pack: PackOptions = PackOptions()
+
+
 class ReportOptions(Options):
     """Which dataset to report on."""
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from ingest import storage
 from ingest.audit.finding import Finding, differing
+from ingest.audit.generations import check_generations, uncovered
 from ingest.audit.shard_check import check_shard
 from ingest.audit.tombstones import check_tombstones
 from ingest.pack.seal import certificate, check_complete, decontamination, totals
@@ -42,6 +43,7 @@ class AuditReport:
     dataset: str
     record: DatasetRecord | None = None
     findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     num_uncommitted: int = 0
     num_removed: int = 0
 
@@ -57,10 +59,16 @@ class AuditReport:
             yield f"kept: {record.num_kept:,} images, {record.image_bytes:,} bytes"
             yield f"decontamination: {record.decontamination}"
             yield f"Merkle root: {record.merkle_root}"
+            for retry in record.retries:
+                yield (
+                    f"retry {retry.generation}: {retry.num_candidates:,} candidates asked anew, "
+                    f"shards {retry.first_shard} to {retry.first_shard + retry.num_shards - 1}"
+                )
         if self.num_removed:
             yield f"removed after the fact: {self.num_removed:,} images have tombstones"
         if self.num_uncommitted:
             yield f"note: {self.num_uncommitted} files that no commit names (interrupted attempts)"
+        yield from (f"note: {note}" for note in self.notes)
         for finding in self.findings:
             yield f"WRONG {finding}"
         yield "verdict: " + (f"{len(self.findings)} mismatches" if self.findings else "verified")
@@ -94,8 +102,11 @@ def audit(dataset: str, on_shard: Callable[[str], None] = lambda name: None) -> 
         ):
             report.findings += found
             on_shard(row.shard_file)
-    found, report.num_removed = check_tombstones(dataset, record.merkle_root)
+    roots = {record.merkle_root, *(retry.merkle_root for retry in record.retries)}
+    found, report.num_removed = check_tombstones(dataset, roots)
     report.findings += found
+    report.findings += check_generations(dataset, record, rows)
+    report.notes += uncovered(dataset, record)
     report.num_uncommitted = _count_uncommitted(dataset, rows)
     return report
 
@@ -137,11 +148,11 @@ def _read_manifest(record: DatasetRecord, report: AuditReport) -> list[Commit] |
 
 def _check_totals(record: DatasetRecord, rows: list[Commit], report: AuditReport) -> None:
     try:
-        check_complete(record.plan, rows)
+        check_complete(record.plan, record.retries, rows)
     except AssertionError as error:
         report.findings.append(Finding(MANIFEST_FILE, f"conservation: {error}"))
     pairs: dict[str, tuple[Any, Any]] = {
-        name: (value, getattr(record, name)) for name, value in totals(rows).items()
+        name: (value, getattr(record, name)) for name, value in totals(rows, record.retries).items()
     }
     report.findings += differing(DATASET_FILE, num_shards=(len(rows), record.num_shards), **pairs)
 

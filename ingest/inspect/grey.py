@@ -175,7 +175,8 @@ def _is_plain(image: Image.Image) -> bool:
         return False
     if image.format == "GIF":
         # Further frames lie behind the first; a small first one leaves Pillow to fill the rest.
-        return bool(image.tile) and image.tile[0].extents == (0, 0, *image.size)
+        tiles = getattr(image, "tile", ())
+        return bool(tiles) and tiles[0].extents == (0, 0, *image.size)
     return getattr(image, "n_frames", 1) == 1
 
 

@@ -35,6 +35,7 @@ class ShardContent:
     plan_sha256: str
     build_sha256: str
     items: list[Item]
+    generation: int = 0
 
 
 def read_commit(dataset: str, shard: int) -> Commit | None:
@@ -123,7 +124,7 @@ def _samples(kept: list[Item], spool: Spool) -> Iterator[Sample]:
 
 def _ledger_bytes(content: ShardContent) -> bytes:
     buffer = io.BytesIO()
-    table = ledger_table(content.items, content.shard)
+    table = ledger_table(content.items, content.shard, content.generation)
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
 

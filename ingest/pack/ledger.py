@@ -35,9 +35,9 @@ class Item:
     offset_bytes: int | None = None
 
 
-def ledger_table(items: list[Item], shard: int) -> pa.Table:
+def ledger_table(items: list[Item], shard: int, generation: int) -> pa.Table:
     """The ledger part of a shard: one row for each item, in plan order."""
-    rows = [_row(item, shard) for item in items]
+    rows = [_row(item, shard, generation) for item in items]
     columns = zip(*rows, strict=True) if rows else ((),) * len(LedgerRow.model_fields)
     named = dict(zip(LedgerRow.model_fields, map(list, columns), strict=True))
     return LedgerRow.columns_to_table(named)
@@ -78,7 +78,7 @@ def sample_json(item: Item) -> bytes:
     )
 
 
-def _row(item: Item, shard: int) -> tuple[Any, ...]:
+def _row(item: Item, shard: int, generation: int) -> tuple[Any, ...]:
     """The values of one ledger row, in the order of LedgerRow's fields."""
     candidate, outcome = item.candidate, item.outcome
     if outcome is None:
@@ -91,6 +91,7 @@ def _row(item: Item, shard: int) -> tuple[Any, ...]:
         candidate.url,
         candidate.carrier.value,
         candidate.columns,
+        generation,
         outcome.value,
         item.detail,
         *_visit_values(item.visit or _NO_VISIT),

@@ -27,9 +27,11 @@ from schemas.manifest import (
     Commit,
     DatasetRecord,
     PlanRecord,
+    RetryRecord,
     decode,
     digest,
     encode,
+    retry_path,
 )
 from schemas.merkle import dataset_root
 from schemas.options import BuildOptions
@@ -82,8 +84,8 @@ def seal_dataset(dataset: str, commits: Sequence[Commit]) -> DatasetRecord:
     plan_bytes = storage.read_bytes(storage.join(dataset, PLAN_FILE))
     build_bytes = storage.read_bytes(storage.join(dataset, BUILD_FILE))
     plan, build = decode(PlanRecord, plan_bytes), decode(BuildRecord, build_bytes)
-    rows = sorted(commits, key=lambda commit: commit.shard)
-    check_complete(plan, rows)
+    rows, retries = sorted(commits, key=lambda commit: commit.shard), read_retries(dataset)
+    check_complete(plan, retries, rows)
     manifest = manifest_bytes(rows)
     storage.write_bytes(storage.join(dataset, MANIFEST_FILE), manifest)
     record = DatasetRecord(
@@ -94,8 +96,9 @@ def seal_dataset(dataset: str, commits: Sequence[Commit]) -> DatasetRecord:
         manifest_sha256=digest(manifest),
         decontamination=decontamination(build),
         certificate=certificate(dataset, build, rows),
+        retries=retries,
         num_shards=len(rows),
-        **totals(rows),
+        **totals(rows, retries),
     ).sealed()
     storage.write_bytes(storage.join(dataset, DATASET_FILE), encode(record))
     return record
@@ -124,13 +127,18 @@ def certificate(dataset: str, build: BuildRecord, rows: Sequence[Commit]) -> Cer
     return certify(index, build.options["match"], counts, results, digests)
 
 
-def totals(rows: Sequence[Commit]) -> dict[str, Any]:
-    """What the commits of a dataset add up to: fields of DatasetRecord."""
+def totals(rows: Sequence[Commit], retries: Sequence[RetryRecord]) -> dict[str, Any]:
+    """What the commits of a dataset add up to: fields of DatasetRecord.
+
+    Of a candidate that was retried only the last outcome counts.
+    """
     outcomes: Counter[str] = Counter()
     for row in rows:
         outcomes.update(row.outcomes)
+    for retry in retries:
+        outcomes.subtract(retry.superseded)
     return {
-        "num_candidates": sum(row.num_candidates for row in rows),
+        "num_candidates": outcomes.total(),
         "num_kept": sum(row.num_kept for row in rows),
         "image_bytes": sum(row.image_bytes for row in rows),
         "outcomes": {word.value: outcomes[word] for word in Outcome if outcomes[word]},
@@ -140,19 +148,60 @@ def totals(rows: Sequence[Commit]) -> dict[str, Any]:
     }
 
 
-def check_complete(plan: PlanRecord, rows: Sequence[Commit]) -> None:
-    """Raise AssertionError unless these are all shards of the plan and conserve its candidates."""
+def check_complete(
+    plan: PlanRecord, retries: Sequence[RetryRecord], rows: Sequence[Commit]
+) -> None:
+    """Raise AssertionError unless these are all shards and conserve the planned candidates.
+
+    Those of each generation hold what was planned for it; and what retries took up again, and no
+    more, is counted once again, so that the last outcomes add up to the plan's candidates.
+    """
     numbers = [row.shard for row in rows]
-    if numbers != list(range(plan.num_shards)):
-        raise AssertionError(f"expected shards 0 to {plan.num_shards - 1}, got {numbers[:20]}")
+    expected = plan.num_shards + sum(retry.num_shards for retry in retries)
+    if numbers != list(range(expected)):
+        raise AssertionError(f"expected shards 0 to {expected - 1}, got {numbers[:20]}")
     for row in rows:
         check_conservation(row)
-    planned = sum(row.num_candidates for row in rows)
-    if planned != plan.num_candidates:
-        raise AssertionError(f"expected {plan.num_candidates} planned candidates, got {planned}")
-    parts = sha256(b"".join(bytes.fromhex(row.plan_sha256) for row in rows)).hexdigest()
-    if parts != plan.parts_sha256:
-        raise AssertionError(f"expected plan parts {plan.parts_sha256}, got {parts}")
+    _check_generation(plan, rows[: plan.num_shards])
+    for retry in retries:
+        _check_generation(retry, rows[retry.first_shard :][: retry.num_shards])
+        again = sum(retry.superseded.values())
+        if again != retry.num_candidates:
+            raise AssertionError(
+                f"generation {retry.generation}: expected {retry.num_candidates} superseded "
+                f"outcomes, got {again}"
+            )
+    found = totals(rows, retries)
+    negative = any(count < 0 for count in found["outcomes"].values())
+    if found["num_candidates"] != plan.num_candidates or negative:
+        raise AssertionError(
+            f"expected {plan.num_candidates} candidates with one outcome each, got {found}"
+        )
+
+
+def _check_generation(planned: PlanRecord | RetryRecord, rows: Sequence[Commit]) -> None:
+    count = sum(row.num_candidates for row in rows)
+    if count != planned.num_candidates:
+        raise AssertionError(f"expected {planned.num_candidates} planned candidates, got {count}")
+    parts = parts_digest([row.plan_sha256 for row in rows])
+    if parts != planned.parts_sha256:
+        raise AssertionError(f"expected plan parts {planned.parts_sha256}, got {parts}")
+
+
+def parts_digest(digests: Sequence[str]) -> str:
+    """SHA-256 over the digests of plan parts, in order."""
+    return sha256(b"".join(map(bytes.fromhex, digests))).hexdigest()
+
+
+def read_retries(dataset: str) -> tuple[RetryRecord, ...]:
+    """The generations of a dataset after the plan's own, in order, the last one finished or not."""
+    retries: list[RetryRecord] = []
+    while True:
+        uri = storage.join(dataset, retry_path(len(retries) + 1))
+        try:
+            retries.append(decode(RetryRecord, storage.read_bytes(uri)))
+        except FileNotFoundError:
+            return tuple(retries)
 
 
 def manifest_bytes(rows: Sequence[Commit]) -> bytes:
