@@ -31,7 +31,8 @@ class AddressGuard:
 
 def is_public(address: _Address) -> bool:
     """Whether an address is globally reachable unicast (IANA special-purpose registries)."""
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+    return address.is_global and not (address.is_multicast or address.is_reserved or site_local)
 
 
 def _embedded(address: _Address) -> list[_Address]:

@@ -69,6 +69,8 @@ class HttpClient:
         handle = self._idle.pop() if self._idle else self._new_handle()
         handle.setopt(pycurl.URL, request.url)
         handle.setopt(pycurl.RESOLVE, request.pins())
+        # Rather wait for a connection that may carry many requests (HTTP/2) than open another.
+        handle.setopt(pycurl.PIPEWAIT, int(request.url.startswith("https:")))
         handle.setopt(pycurl.TIMEOUT_MS, max(1, int(request.timeout_s * 1000)))
         handle.setopt(pycurl.HEADERFUNCTION, transfer.header_lines.append)
         handle.setopt(pycurl.WRITEFUNCTION, transfer.on_body)
@@ -109,8 +111,6 @@ class HttpClient:
             pycurl.CONNECTTIMEOUT_MS: int(options.connect_timeout_s * 1000),
             pycurl.LOW_SPEED_LIMIT: options.low_speed_bytes_per_s,
             pycurl.LOW_SPEED_TIME: options.low_speed_s,
-            # Rather wait for a connection that may carry many requests (HTTP/2) than open another.
-            pycurl.PIPEWAIT: 1,
             # A company's own certificate authority is named the usual way.
             pycurl.CAINFO: options.ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where(),
         }.items():
@@ -179,10 +179,12 @@ class HttpClient:
 
     def _fail(self, handle: pycurl.Curl, code: int, message: str) -> None:
         address = handle.getinfo(pycurl.PRIMARY_IP)
-        if code == pycurl.E_OPERATION_TIMEDOUT and not handle.getinfo(pycurl.CONNECT_TIME):
-            code = pycurl.E_COULDNT_CONNECT
+        connected = handle.getinfo(pycurl.CONNECT_TIME)
         transfer = self._release(handle)
         transfer.discard()
+        # Of a connection that is used again libcurl tells no time of connecting.
+        if code == pycurl.E_OPERATION_TIMEDOUT and transfer.opened and not connected:
+            code = pycurl.E_COULDNT_CONNECT
         if transfer.done.done():
             return
         if transfer.enough():

@@ -181,5 +181,5 @@ def _some(body: Region, where: str) -> Region:
 def _status_outcome(status: int) -> Outcome:
     if status in _STATUS_OUTCOMES:
         return _STATUS_OUTCOMES[status]
-    families = {4: Outcome.HTTP_4XX, 5: Outcome.HTTP_5XX}
+    families = {0: Outcome.PROTOCOL, 4: Outcome.HTTP_4XX, 5: Outcome.HTTP_5XX}
     return families.get(status // 100, Outcome.HTTP_OTHER)

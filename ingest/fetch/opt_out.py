@@ -79,7 +79,7 @@ def _is_past(text: str, now: datetime) -> bool:
         for candidate in (text.strip(), text.rsplit(",", 1)[0].strip()):
             try:
                 when = parse(candidate)
-            except ValueError:
+            except (ValueError, OverflowError):
                 continue
             return (when if when.tzinfo else when.replace(tzinfo=UTC)) < now
     return False

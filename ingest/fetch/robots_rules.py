@@ -109,27 +109,27 @@ class RobotsRules:
 
 def _lines_for(content: bytes, agent: str) -> Iterator[tuple[int, str, str]]:
     """Number, key and value of the lines in the groups of an agent, or of all agents if none."""
-    lines = list(_group_lines(content))
-    own = any(agent in agents for agents, *_ in lines)
-    wanted = agent if own else _ANY_AGENT
+    lines = list(_group_lines(content, agent))
+    wanted = agent if any(agent in line[0] for line in lines) else _ANY_AGENT
     return (line[1:] for line in lines if wanted in line[0])
 
 
-def _group_lines(content: bytes) -> Iterator[tuple[frozenset[str], int, str, str]]:
-    """Agents, number, key and value of each line in a group."""
+def _group_lines(content: bytes, agent: str) -> Iterator[tuple[frozenset[str], int, str, str]]:
+    """Agents of the group, as far as they concern us, number, key and value of lines in groups."""
     agents: frozenset[str] = frozenset()
     naming = False
     for number, key, value in _key_values(content):
         if key == "user-agent":
             token = _TOKEN.match(value)
-            named = {token[0].lower()} if token else set()
+            named = {token[0].lower()} & {agent, _ANY_AGENT} if token else set()
             agents = (agents if naming else frozenset()) | named
             naming = True
             # So that a group without rules counts, too: it allows everything.
             yield agents, number, "", ""
         elif key in (_ALLOW, "disallow", "crawl-delay", "content-usage"):
             naming = False
-            yield agents, number, key, value
+            if agents:
+                yield agents, number, key, value
 
 
 def _key_values(content: bytes) -> Iterable[tuple[int, str, str]]:

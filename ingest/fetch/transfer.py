@@ -17,6 +17,8 @@ from schemas.outcome import Outcome
 _SPILL_BYTES = 256 << 10
 # The body of an error page is read this far, to keep the connection usable.
 _DRAIN_BYTES = 64 << 10
+# Each chunk costs a microsecond, however small: beyond the first ones they must be worth it.
+_FREE_CHUNKS, _CHUNK_BYTES = 20_000, 32
 _BODY_STATUSES = frozenset({200, 203})
 _E_HTTP2_STREAM = 92  # libcurl's number; pycurl has no name for it.
 
@@ -49,7 +51,10 @@ class Transfer:
     header_lines: list[bytes] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
     num_bytes: int = 0
+    num_chunks: int = 0
+    crumbled: bool = False
     reserved: int | None = None
+    opened: bool = False
     refused: str | None = None
     too_large: bool = False
 
@@ -59,6 +64,10 @@ class Transfer:
             self.status = last_status(self.header_lines)
         keep = self.status in _BODY_STATUSES
         self.num_bytes += len(chunk)
+        self.num_chunks += 1
+        if self.num_chunks > _FREE_CHUNKS and self.num_bytes < _CHUNK_BYTES * self.num_chunks:
+            self.crumbled = True
+            return 0
         if self.num_bytes > (self.max_bytes if keep else _DRAIN_BYTES):
             self.too_large = True
             return 0
@@ -80,6 +89,7 @@ class Transfer:
         if family not in (socket.AF_INET, socket.AF_INET6) or not self.guard.permits(where[0]):
             self.refused = str(where[0])
             return pycurl.SOCKET_BAD
+        self.opened = True
         return _Descriptor(socket.socket(family, kind, protocol).detach())
 
     def answer(self, address: str) -> Answer:
@@ -122,11 +132,15 @@ class _Descriptor:
 
 
 def last_status(lines: Sequence[bytes]) -> int:
-    """The status of the last answer among header lines (1xx come first); 0 if there is none."""
+    """The status of the last answer among header lines (1xx come first); 0 if it has no valid one.
+
+    Source: RFC 9110, section 15: three digits.
+    """
     for line in reversed(lines):
         if line.startswith(b"HTTP/"):
             words = line.split(None, 2)
-            return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+            valid = len(words) > 1 and len(words[1]) == 3 and words[1].isdigit()
+            return int(words[1]) if valid else 0
     return 0
 
 
@@ -147,6 +161,9 @@ def failure(transfer: Transfer, code: int, message: str) -> FetchError:
     if transfer.too_large:
         detail = f"expected at most {transfer.max_bytes} bytes, got more"
         return FetchError(Outcome.TOO_LARGE, detail)
+    if transfer.crumbled:
+        detail = f"expected chunks of {_CHUNK_BYTES} bytes or more, on average, got less"
+        return FetchError(Outcome.PROTOCOL, detail)
     if code == pycurl.E_COULDNT_CONNECT and transfer.refused:
         detail = f"expected a public address, got {transfer.refused}"
         return FetchError(Outcome.FORBIDDEN_ADDRESS, detail)

@@ -18,7 +18,8 @@ def read_exif(image: Image.Image, warnings: list[str]) -> tuple[int | None, str 
     except Exception as error:
         warnings.append(f"exif: {type(error).__name__}: {error}"[:200])
         return None, None
-    if orientation is not None and orientation not in range(1, 9):
+    valid = isinstance(orientation, int) and orientation in range(1, 9)
+    if orientation is not None and not valid:
         warnings.append(f"exif: expected an orientation from 1 to 8, got {orientation!r}"[:200])
         orientation = None
     return orientation, _printable(date) if isinstance(date, str) else None

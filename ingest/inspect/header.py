@@ -16,8 +16,11 @@ EXTENSIONS = {
 }
 # What names of image files end in.
 SUFFIXES = frozenset({f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg", ".tif"})
+# Nothing in it is tried twice: comments that may begin an SVG would take for ever.
 _SVG = re.compile(
-    rb"^(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg\b", re.S
+    rb"(\xef\xbb\xbf)?+\s*+(<\?xml[^>]*+>\s*+)?+((?><!--.*?-->)\s*+)*+"
+    rb"(<!DOCTYPE svg[^>]*+>\s*+)?+<svg\b",
+    re.DOTALL,
 )
 _BMP_HEADER_BYTES = frozenset({12, 40, 52, 56, 64, 108, 124})
 _MAGIC = (

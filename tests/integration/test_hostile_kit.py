@@ -1,27 +1,14 @@
-import pytest
-
 from tests.attacking import NUM_DEAD_URLS, kit, suffer
 from tests.building import uncurated
 
 MAX_TREE_MB = 1000
 MAX_S = 90
 
-# Attacks that still hurt, and how. Each is expected to fail below, so that whoever mends one is
-# told to take it out of here.
-OPEN = {
-    "status-long": "a status of eleven digits does not fit the ledger: the build fails",
-    "status-longest": "a status of 5,000 digits is no int: the transfer never ends",
-    "tag-undated": "OverflowError from the date of X-Robots-Tag: the build fails",
-    "exif-fraction": "an orientation that is a fraction crashes the decoder of a good picture",
-    "svg-comments": "the pattern that finds SVG backtracks without end: decoder_timeout",
-    "inward-site-local": "fec0::/10 passes the address guard",
-    "direct-site-local": "fec0::/10 passes the address guard",
-}
 NEEDS_NAMES = {attack.name for attack in kit().attacks if attack.name.startswith("name-")}
 
 
 def test_every_attack_ends_in_its_word_within_memory_and_time(tmp_path):
-    names = {attack.name for attack in kit().attacks} - NEEDS_NAMES - {*OPEN}
+    names = {attack.name for attack in kit().attacks} - NEEDS_NAMES
     assert len(names) > 200
     found = suffer(tmp_path, names)
     assert found.wrong() == {}
@@ -30,17 +17,6 @@ def test_every_attack_ends_in_its_word_within_memory_and_time(tmp_path):
     assert [one for one in found.web.requests() if "x-evil" in one.headers] == []
     assert len(found.results["dead-host"]) == NUM_DEAD_URLS
     assert uncurated("audit", tmp_path / "dataset").returncode == 0
-
-
-def still_open(reason):
-    return pytest.mark.xfail(reason=reason, strict=True)
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=still_open(reason)) for name, reason in OPEN.items()]
-)
-def test_an_open_attack_ends_in_its_word(tmp_path, name):
-    assert suffer(tmp_path, {name}, timeout_s=12).wrong() == {}
 
 
 def test_a_dying_host_is_left_alone_after_a_few_time_outs(tmp_path):

@@ -155,7 +155,7 @@ def _add_chunks(kit: Kit) -> None:
             "a chunk extension that never ends",
             (bad, Outcome.TIMEOUT, Outcome.LOW_SPEED),
         ),
-        ("chunks-of-one-byte", (Repeat(b"1\r\na\r\n" * 10_000),), "chunks of one byte", (large,)),
+        ("chunks-of-one-byte", (Repeat(b"1\r\na\r\n" * 10_000),), "chunks of one byte", (bad,)),
         ("chunk-endless", (Send(b"7fffffffffffffff\r\n"), Repeat(NOISE)), "a huge chunk", (large,)),
         ("chunk-without-end", (Send(piece),), "no last chunk", (lost,)),
     ):
