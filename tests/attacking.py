@@ -22,7 +22,7 @@ from tests.building import command, ledger_of
 # 127.0.0.2 and ::1 are among the targets.
 ALLOW = "--allow-network=127.0.0.1/32"
 LIMITS = (
-    *("--timeout-s=6", "--connect-timeout-s=2", "--low-speed-s=2", "--low-speed-bytes-per-s=100"),
+    *("--timeout-s=12", "--connect-timeout-s=6", "--low-speed-s=3", "--low-speed-bytes-per-s=100"),
     *("--max-image-bytes=2000000", "--decode-timeout-s=4", "--host-wait-s=3"),
     *("--decoder-processes=2", "--decoder-memory-mib=300"),
 )
