@@ -4,9 +4,10 @@ JPEG is decoded to grey, at half its size or less if both sides stay at least 19
 whole file and costs little more than its entropy decoding. All else is reduced as far by averaging.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -175,7 +176,7 @@ def _is_plain(image: Image.Image) -> bool:
         return False
     if image.format == "GIF":
         # Further frames lie behind the first; a small first one leaves Pillow to fill the rest.
-        tiles = getattr(image, "tile", ())
+        tiles: Sequence[Any] = getattr(image, "tile", ())
         return bool(tiles) and tiles[0].extents == (0, 0, *image.size)
     return getattr(image, "n_frames", 1) == 1
 
