@@ -16,6 +16,8 @@ from ingest import storage
 from ingest.errors import FetchError, InspectError
 from ingest.fetch.crawler import Crawler
 from ingest.fetch.visit import Visit
+from ingest.inspect.c2pa import refuses
+from ingest.inspect.decode import Inspection
 from ingest.inspect.sandbox import DecoderPool
 from ingest.matching import Matcher
 from ingest.pack.commit import ShardContent, pack_shard, read_commit
@@ -25,7 +27,7 @@ from ingest.progress import ProgressSender
 from ingest.spool import Spool
 from schemas.candidate import Carrier
 from schemas.manifest import Commit, RetryRecord, canary_path, generation_of
-from schemas.options import BuildOptions
+from schemas.options import BuildOptions, Consent
 from schemas.outcome import Outcome
 
 _SHARDS_UNDER_WAY = 3
@@ -174,6 +176,7 @@ class Engine:
             await self._get(item, spool)
             if item.visit and item.visit.body:
                 item.inspection = await self._decoders.inspect(item.visit.body)
+                heed_assertion(item.visit, item.inspection, self._options.consent.c2pa)
         except (FetchError, InspectError) as error:
             item.outcome, item.detail = error.outcome, error.detail
         finally:
@@ -220,6 +223,17 @@ class CoalescingSelector(selectors.DefaultSelector):
             time.sleep(_PATIENCE_S)
             timeout = None if timeout is None else timeout - _PATIENCE_S
         return super().select(timeout)
+
+
+def heed_assertion(visit: Visit, inspection: Inspection, consent: Consent) -> None:
+    """Put what a file itself asserts on record; raises FetchError if that is to be honoured."""
+    if consent == "ignore" or not inspection.training_mining:
+        return
+    evidence = [f"c2pa: {entry}" for entry in inspection.training_mining]
+    visit.signals = (*visit.signals, *evidence)
+    if consent == "honour" and refuses(inspection.training_mining):
+        visit.rule = "; ".join(evidence)
+        raise FetchError(Outcome.OPT_OUT, visit.rule)
 
 
 def read_file(uri: str, max_bytes: int) -> bytes:

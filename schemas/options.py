@@ -152,6 +152,9 @@ class ConsentOptions(Options):
         "ignore", "TDMRep's /.well-known/tdmrep.json; costs a request to each host"
     )
     ai_txt: Consent = option("ignore", "Spawning's /ai.txt; costs a request to each host")
+    c2pa: Consent = option(
+        "record", "the training and data mining assertion of Content Credentials in a file"
+    )
 
 
 class InspectOptions(Options):

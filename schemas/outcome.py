@@ -30,7 +30,11 @@ class Outcome(StrEnum):
         "consent",
         "robots.txt could not be had (5xx, time-out), which RFC 9309 reads as forbidden.",
     )
-    OPT_OUT = "opt_out", "consent", "A header of the answer opts out of this use."
+    OPT_OUT = (
+        "opt_out",
+        "consent",
+        "A header of the answer, a file of the publisher or the image itself opts out.",
+    )
 
     FORBIDDEN_ADDRESS = "forbidden_address", "network", "The host's address is not public."
     DEFERRED = "deferred", "network", "The host's request budget was spent; `retry` plans it anew."

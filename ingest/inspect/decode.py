@@ -12,6 +12,7 @@ from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from ingest.errors import InspectError
 from ingest.fingerprint import Luma, View, view_of
+from ingest.inspect.c2pa import training_mining
 from ingest.inspect.exif import read_exif
 from ingest.inspect.grey import (
     content_box,
@@ -43,6 +44,8 @@ class Inspection:
     exif_orientation: int | None
     exif_date: str | None
     warnings: tuple[str, ...]
+    # Entries of a Content Credentials assertion on training and mining.
+    training_mining: tuple[str, ...]
     # The whole picture, then what lies inside its border if it has one.
     views: tuple[View, ...]
 
@@ -79,6 +82,7 @@ def inspect_picture(content: bytes, max_pixels: int) -> tuple[Inspection, Luma]:
         exif_orientation=orientation,
         exif_date=date,
         warnings=_tidy(notes),
+        training_mining=training_mining(content),
         views=_views(grey),
     )
     return inspection, grey

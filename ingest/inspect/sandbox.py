@@ -51,8 +51,8 @@ class DecoderPool:
 
     async def inspect(self, region: Region) -> Inspection:
         """What the image in `region` is; raises InspectError, also when it killed its decoder."""
-        *plain, notes, views = await self._ask(region, 0)
-        fields = [*plain, tuple(notes), tuple(map(_view, views))]
+        *plain, notes, assertions, views = await self._ask(region, 0)
+        fields = [*plain, tuple(notes), tuple(assertions), tuple(map(_view, views))]
         return Inspection(*fields)
 
     async def small_picture(self, region: Region, side_px: int) -> NDArray[np.uint8]:
