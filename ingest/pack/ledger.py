@@ -93,7 +93,7 @@ def _row(item: Item, shard: int, generation: int) -> tuple[Any, ...]:
         candidate.columns,
         generation,
         outcome.value,
-        item.detail,
+        _clip(item.detail),
         *_visit_values(item.visit or _NO_VISIT),
         length,
         *_inspection_values(item.inspection),
