@@ -79,7 +79,10 @@ def test_loopback_is_refused_unless_allowed(serve):
         crawler = Crawler(BuildOptions(output="unused"))
         found = [
             await crawler.visit(f"http://{host}:{web.port}/x", spool)
-            for host in ("127.0.0.1", HOST, "0x7f000001", "2130706433", "0177.0.0.1", "[::1]", "0")
+            for host in (
+                *("127.0.0.1", HOST, "0x7f000001", "2130706433", "0177.0.0.1", "[::1]", "0"),
+                *("localhost.", "127.0.0.1.", "127.1", "[::ffff:127.0.0.1]", "%31%32%37.0.0.1"),
+            )
         ]
         await crawler.close()
         spool.close()
