@@ -10,7 +10,7 @@ from ingest.benchmark_files import SplitCheck, check, expected_places, present_b
 from ingest.errors import SetupError
 from schemas.benchmarks import RegistryError, benchmark, load_benchmarks
 from schemas.benchmarks.model import Benchmark, Entry, Split
-from schemas.options import BenchmarksOptions
+from schemas.command_options import BenchmarksOptions
 
 
 def run_benchmarks(options: BenchmarksOptions) -> int:

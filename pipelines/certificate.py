@@ -15,8 +15,8 @@ from ingest.copies.kinds import KINDS
 from ingest.errors import SetupError
 from ingest.pack.seal import read_seal
 from schemas.certificate import Certificate, Recall
+from schemas.command_options import CertificateOptions
 from schemas.manifest import DatasetRecord, decode
-from schemas.options import CertificateOptions
 from schemas.outcome import Outcome
 from schemas.tombstone import CERTIFICATES, Decontamination
 

@@ -18,9 +18,9 @@ from ingest.evaluation_index.search import EvaluationIndex
 from ingest.pack.commit import read_commit
 from ingest.pack.seal import read_seal
 from schemas.certificate import CanaryResult, CopyCounts, certify
+from schemas.command_options import DecontaminateOptions
 from schemas.evaluation import EvalIndexRecord
 from schemas.manifest import DatasetRecord, decode, encode
-from schemas.options import DecontaminateOptions
 from schemas.tombstone import Decontamination, certificate_path
 
 _log = logging.getLogger(__name__)

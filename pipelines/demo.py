@@ -22,15 +22,9 @@ from pipelines.build import build
 from pipelines.index import index
 from pipelines.plan import plan
 from pipelines.progress import show_progress
+from schemas.command_options import DemoOptions, IndexOptions
 from schemas.manifest import MANIFEST_FILE, Commit, DatasetRecord
-from schemas.options import (
-    BuildOptions,
-    DemoOptions,
-    FetchOptions,
-    IndexOptions,
-    MatchOptions,
-    PlanOptions,
-)
+from schemas.options import BuildOptions, FetchOptions, MatchOptions, PlanOptions
 from schemas.outcome import Outcome
 
 # A hanging host of the miniature web costs this long, not the half minute of the real one.

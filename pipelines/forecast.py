@@ -24,9 +24,10 @@ from pipelines.build import build
 from pipelines.plan import plan
 from pipelines.progress import count_on_terminal, show_progress
 from pipelines.quantity import amount, bytes_text, hours_text, interval_text, percent
+from schemas.command_options import ForecastOptions
 from schemas.forecast import FORECAST_FILE, Forecast
 from schemas.manifest import encode
-from schemas.options import BuildOptions, ForecastOptions, PlanOptions
+from schemas.options import BuildOptions, PlanOptions
 from schemas.prices import Prices, default_prices, parse_prices
 
 _log = logging.getLogger(__name__)

@@ -26,8 +26,8 @@ from ingest.evaluation_index.search import EvaluationIndex
 from ingest.evaluation_index.sources import EvalSet, parse_eval_set
 from schemas.benchmarks import RegistryError, benchmark
 from schemas.benchmarks.model import Benchmark, MatchRule
+from schemas.command_options import IndexOptions
 from schemas.evaluation import Calibration, EvalIndexRecord
-from schemas.options import IndexOptions
 
 _log = logging.getLogger(__name__)
 

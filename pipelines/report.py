@@ -10,8 +10,8 @@ from rich.table import Table
 from ingest.audit.report import make_report
 from pipelines.progress import count_on_terminal
 from pipelines.quantity import amount, bytes_text, interval_text, percent
+from schemas.command_options import ReportOptions
 from schemas.manifest import encode
-from schemas.options import ReportOptions
 from schemas.report import Comparison, Report, Traffic
 
 _SHOWN_HOSTS = 20

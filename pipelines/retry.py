@@ -15,8 +15,9 @@ from ingest.plan_part import num_shards, write_plan_part
 from ingest.retry import Ask, Row, last_row, merged_options, rows_of_shard, seal_retry
 from ingest.sampling import shard_of
 from pipelines.options import read_nested
+from schemas.command_options import RetryOptions
 from schemas.manifest import BUILD_FILE, BuildRecord, DatasetRecord, RetryRecord, decode
-from schemas.options import BuildOptions, PlanOptions, RetryOptions
+from schemas.options import BuildOptions, PlanOptions
 
 _log = logging.getLogger(__name__)
 

@@ -10,22 +10,19 @@ from rich.console import Console
 from ingest import storage
 from ingest.errors import SetupError
 from pipelines.options import read_options
-from schemas.manifest import PLAN_FILE, DatasetRecord, PlanRecord, decode
-from schemas.options import (
+from schemas.command_options import (
     AuditOptions,
     BenchmarksOptions,
-    BuildOptions,
     CertificateOptions,
-    DatasetOptions,
     DecontaminateOptions,
     DemoOptions,
     ForecastOptions,
     IndexOptions,
-    Options,
-    PlanOptions,
     ReportOptions,
     RetryOptions,
 )
+from schemas.manifest import PLAN_FILE, DatasetRecord, PlanRecord, decode
+from schemas.options import BuildOptions, DatasetOptions, Options, PlanOptions
 
 _log = logging.getLogger(__name__)
 

@@ -8,17 +8,11 @@ from schemas.arrow import Record
 from schemas.benchmarks import document, load_benchmarks
 from schemas.candidate import Candidate
 from schemas.certificate import CanaryResult
+from schemas.command_options import DecontaminateOptions, IndexOptions
 from schemas.evaluation import Canary
 from schemas.ledger import LedgerRow
 from schemas.manifest import Commit
-from schemas.options import (
-    BuildOptions,
-    DecontaminateOptions,
-    IndexOptions,
-    Options,
-    PlanOptions,
-    is_marked,
-)
+from schemas.options import BuildOptions, Options, PlanOptions, is_marked
 from schemas.tombstone import Tombstone
 
 _FOLDER = Path(__file__).parent

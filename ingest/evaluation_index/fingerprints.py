@@ -23,8 +23,8 @@ from ingest.evaluation_index.variants import (
 from ingest.fingerprint import PACKED_THUMBNAIL_BYTES, Luma, code_of, pack_thumbnail
 from ingest.inspect.decode import configure_pillow, inspect_picture, small_picture
 from ingest.inspect.grey import Box, content_box, luma_of
+from schemas.command_options import IndexOptions
 from schemas.evaluation import Canary, ProtectedImage
-from schemas.options import IndexOptions
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from ingest import storage
 from ingest.evaluation_index.calibrate import fingerprint_background
 from ingest.evaluation_index.fingerprints import Fingerprints, fingerprint_set
 from ingest.evaluation_index.sources import EvalSet
+from schemas.command_options import IndexOptions
 from schemas.evaluation import BackgroundImage
-from schemas.options import IndexOptions
 
 
 @dataclass(frozen=True)

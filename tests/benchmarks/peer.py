@@ -18,8 +18,14 @@ def install_peer() -> Path:
     return install("img2dataset", "img2dataset") / "img2dataset"
 
 
-def peer_command(url_table: Path, output: Path, shard_candidates: int) -> list[str]:
-    """The command that downloads a URL table; it keeps JPEG bytes and re-encodes all else."""
+def peer_command(
+    url_table: Path, output: Path, shard_candidates: int, resized: bool = False
+) -> list[str]:
+    """The command that downloads a URL table.
+
+    It keeps JPEG bytes and re-encodes all else; `resized`: its default, all pictures to 256 px.
+    """
+    pixels = ["--image_size=256"] if resized else ["--resize_mode=no", "--skip_reencode=True"]
     return [
         str(install_peer()),
         f"--url_list={url_table}",
@@ -28,8 +34,7 @@ def peer_command(url_table: Path, output: Path, shard_candidates: int) -> list[s
         "--caption_col=caption",
         f"--output_folder={output}",
         "--output_format=webdataset",
-        "--resize_mode=no",
-        "--skip_reencode=True",
+        *pixels,
         f"--processes_count={NUM_PROCESSES}",
         f"--thread_count={NUM_THREADS}",
         f"--number_sample_per_shard={shard_candidates}",

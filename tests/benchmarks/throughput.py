@@ -116,7 +116,7 @@ def run_rounds(tools: Mapping[str, Tool], tables: Tables, num_rounds: int) -> li
     return rounds
 
 
-def make_tools(only: str | None, corpus: Path, folder: Path) -> dict[str, Tool]:
+def make_tools(only: str | None, resized: bool, folder: Path) -> dict[str, Tool]:
     """The tools to measure, installed; for ours the evaluation index is made in `folder`."""
     tools = {}
     if only != PEER:
@@ -140,8 +140,10 @@ def make_tools(only: str | None, corpus: Path, folder: Path) -> dict[str, Tool]:
     elif only != OURS:
         peer.install_peer()
         tools[PEER] = Tool(
-            f"img2dataset {peer.peer_version()}",
-            lambda url_table, output: peer.peer_command(url_table, output, SHARD_CANDIDATES),
+            f"img2dataset {peer.peer_version()}{', 256 px' if resized else ''}",
+            lambda url_table, output: peer.peer_command(
+                url_table, output, SHARD_CANDIDATES, resized
+            ),
             peer.ENVIRONMENT,
         )
     return tools
@@ -155,6 +157,9 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--only", choices=[OURS, PEER, DIRECT], help="one tool; direct: ours with and without Beam"
     )
+    parser.add_argument(
+        "--peer-default", action="store_true", help="img2dataset as it is: all images to 256 px"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the outputs in bench-data/")
     parser.add_argument("--json", type=Path, help="also write each measurement to this file")
     arguments = parser.parse_args(argv)
@@ -167,7 +172,7 @@ def compare(arguments: Namespace, corpus: Path, folder: Path) -> list[dict[str, 
     """The runs of all rounds against a server that lives as long as they do."""
     num_urls = arguments.urls or VARIANTS * len(image_paths(corpus))
     tables = Tables(folder, num_urls, arguments.keep)
-    tools = make_tools(arguments.only, corpus, folder)
+    tools = make_tools(arguments.only, arguments.peer_default, folder)
     with serve(corpus) as root_url:
         for length in (NUM_SMALL, num_urls):
             write_url_table(corpus, root_url, length, tables.path(length))

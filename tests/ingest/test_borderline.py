@@ -17,7 +17,8 @@ from ingest.inspect.sandbox import DecoderPool
 from ingest.miniweb.pictures import evaluation_tiles
 from ingest.spool import Spool
 from pipelines.index import index
-from schemas.options import IndexOptions, InspectOptions, MatchOptions
+from schemas.command_options import IndexOptions
+from schemas.options import InspectOptions, MatchOptions
 from schemas.outcome import Outcome
 
 RUNNER = ["--runner=FnApiRunner"]

@@ -13,7 +13,8 @@ from ingest.inspect.decode import inspect_image
 from ingest.miniweb.pictures import evaluation_tiles
 from pipelines.command import main
 from pipelines.index import index
-from schemas.options import IndexOptions, MatchOptions
+from schemas.command_options import IndexOptions
+from schemas.options import MatchOptions
 from schemas.outcome import Outcome
 from tests.building import pictures, uncurated
 

@@ -22,7 +22,8 @@ from ingest.evaluation_index.search import EvaluationIndex
 from ingest.inspect.decode import configure_pillow, inspect_image
 from pipelines.index import index
 from schemas.certificate import wilson_interval
-from schemas.options import IndexOptions, MatchOptions
+from schemas.command_options import IndexOptions
+from schemas.options import MatchOptions
 from schemas.outcome import Outcome
 from tests.benchmarks.recall.originals import Half, Original, originals
 

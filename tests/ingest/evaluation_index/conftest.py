@@ -13,7 +13,8 @@ from ingest.evaluation_index.match import Query
 from ingest.evaluation_index.search import EvaluationIndex
 from ingest.evaluation_index.sources import parse_eval_set
 from ingest.inspect.decode import inspect_image
-from schemas.options import IndexOptions, MatchOptions
+from schemas.command_options import IndexOptions
+from schemas.options import MatchOptions
 
 MAX_PIXELS = 10**9
 SKIMAGE = Path(skimage.__file__).parent / "data"
