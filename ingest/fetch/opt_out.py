@@ -4,7 +4,7 @@ X-Robots-Tag after Google's specification, with the AI directives of DeviantArt 
 after the W3C community group report, section 6; Content-Usage after IETF draft-ietf-aipref-attach.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -35,6 +35,7 @@ def read_opt_out(
     checks: dict[str, tuple[Consent, Callable[[str], bool]]] = {
         "x-robots-tag": (options.x_robots_tag, lambda value: _refuses(value, agent, now)),
         "tdm-reservation": (options.tdm_reservation, lambda value: value.strip() == "1"),
+        "tdm-policy": (options.tdm_reservation, lambda value: False),
         "content-usage": (options.content_usage, denies_training),
     }
     if checks.keys().isdisjoint(headers):
@@ -51,37 +52,36 @@ def read_opt_out(
 
 def _refuses(value: str, agent: str, now: datetime) -> bool:
     """Whether one X-Robots-Tag value refuses this use to this agent."""
-    scope, directives = _split_scope(value)
-    if scope not in ("", agent):
-        return False
-    head, separator, date = directives.lower().partition(_EXPIRY)
-    words = {word.strip() for word in head.split(",")}
-    if words & _REFUSALS:
-        return True
-    if not separator:
-        return False
-    # What follows the date is unreadable when the date holds commas, so any refusal in it counts.
-    rest = {word.strip() for word in date.split(",")}
-    return bool(rest & _REFUSALS) or _is_past(directives[-len(date) :].lstrip(" :"), now)
+    for scope, name, argument in _directives(value):
+        if scope not in ("", agent):
+            continue
+        if name in _REFUSALS or (name == _EXPIRY and _is_past(argument, now)):
+            return True
+    return False
 
 
-def _split_scope(value: str) -> tuple[str, str]:
-    """The agent that `agent: directives` is meant for, in lower case, or ""; and the directives."""
-    scope, colon, rest = value.partition(":")
-    scope = scope.strip().lower()
-    if not colon or "," in scope or scope in _VALUED_DIRECTIVES:
-        return "", value
-    return scope, rest
+def _directives(value: str) -> Iterator[tuple[str, str, str]]:
+    """Agent ("": all), name and argument of each directive; an agent holds until the next one."""
+    scope, parts = "", value.split(",")
+    while parts:
+        name, colon, argument = parts.pop(0).partition(":")
+        if colon and name.strip().lower() not in _VALUED_DIRECTIVES:
+            scope = name.strip().lower()
+            name, _, argument = argument.partition(":")
+        name = name.strip().lower()
+        # The date of `unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT` holds a comma itself.
+        if name == _EXPIRY and parts and not any(map(str.isdigit, argument)):
+            argument = f"{argument},{parts.pop(0)}"
+        yield scope, name, argument
 
 
 def _is_past(text: str, now: datetime) -> bool:
     for parse in (parsedate_to_datetime, datetime.fromisoformat):
-        for candidate in (text.strip(), text.rsplit(",", 1)[0].strip()):
-            try:
-                when = parse(candidate)
-            except (ValueError, OverflowError):
-                continue
-            return (when if when.tzinfo else when.replace(tzinfo=UTC)) < now
+        try:
+            when = parse(text.strip())
+        except (ValueError, OverflowError):
+            continue
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)) < now
     return False
 
 

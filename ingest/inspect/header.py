@@ -39,6 +39,7 @@ _MAGIC = (
     (b"\xff\x0a", "jxl"),
     (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "jxl"),
 )
+_MAX_ICONS = 256
 _FTYP_BRANDS = {b"avif": "avif", b"avis": "avif"}
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"mif1", b"msf1"}
 
@@ -71,6 +72,8 @@ def declared_size(content: bytes, image_format: str) -> tuple[int, int] | None:
     """Width and height where Pillow would take memory before it tells them; None elsewhere."""
     if image_format == "webp":
         return webp_size(content)
+    if image_format == "ico":
+        return ico_size(content)
     if image_format == "gif" and len(content) >= 10:
         return int.from_bytes(content[6:8], "little"), int.from_bytes(content[8:10], "little")
     return None
@@ -94,3 +97,21 @@ def webp_size(content: bytes) -> tuple[int, int] | None:
         width, height = int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
         return width & 0x3FFF, height & 0x3FFF
     return None
+
+
+def ico_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height of the largest picture in an ICO; None if it holds none.
+
+    Pillow decodes it when it opens the file. A picture is a PNG, or a BMP without its file header.
+    """
+    sizes = []
+    count = int.from_bytes(content[4:6], "little")
+    for entry in range(6, 6 + 16 * min(count, _MAX_ICONS), 16):
+        begin = int.from_bytes(content[entry + 12 : entry + 16], "little")
+        head = content[begin : begin + 24]
+        if head.startswith(b"\x89PNG"):
+            sizes.append((int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")))
+        else:
+            width, height = head[4:8], head[8:12]
+            sizes.append((int.from_bytes(width, "little"), int.from_bytes(height, "little") // 2))
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
