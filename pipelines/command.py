@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from ingest.errors import SetupError
+from pipelines.command_table import COMMANDS
 from pipelines.options import add_flags, check_rest
-from pipelines.subcommands import COMMANDS
 
 # What Beam says of parts that are not used here.
 _BEAM_NOISE = ("apitools not found", "No semi_persistent_directory found")

@@ -1,9 +1,7 @@
-"""The sub-commands of `uncurated`: their flags, examples, and what each runs."""
+"""What each sub-command of `uncurated` runs."""
 
 import argparse
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from rich.console import Console
 
@@ -22,20 +20,9 @@ from schemas.command_options import (
     RetryOptions,
 )
 from schemas.manifest import PLAN_FILE, DatasetRecord, PlanRecord, decode
-from schemas.options import BuildOptions, DatasetOptions, Options, PlanOptions
+from schemas.options import BuildOptions, DatasetOptions, PlanOptions
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Command:
-    """A sub-command; `run` gets its flags and what is left for Beam, and returns the exit code."""
-
-    summary: str
-    models: tuple[type[Options], ...]
-    run: Callable[[argparse.Namespace, list[str]], int]
-    examples: tuple[str, ...]
-    takes_beam: bool = False
 
 
 def run_plan(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
@@ -215,108 +202,3 @@ def _warn_of_anonymity(options: BuildOptions) -> None:
 
 def _say(text: str) -> None:
     Console(soft_wrap=True).print(text, markup=False, highlight=False)
-
-
-COMMANDS = {
-    "demo": Command(
-        "the whole story on a miniature web on this machine, in about a minute",
-        (DemoOptions,),
-        run_demo,
-        ("uncurated demo", "uncurated demo --output /tmp/demo"),
-        takes_beam=True,
-    ),
-    "index": Command(
-        "write an evaluation index, which `build` matches against",
-        (IndexOptions,),
-        run_index,
-        (
-            "uncurated index --eval-set imagenet=/data/imagenet/val --output eval.index",
-            "uncurated index --eval-set a=a.tar --eval-set b=b.parquet --output eval.index",
-            "uncurated index --extend eval.index --eval-set new=new.tar --output more.index",
-            "uncurated index --eval-set a=a.tar --background crawl/ --output eval.index",
-        ),
-        takes_beam=True,
-    ),
-    "plan": Command(
-        "choose, shuffle and shard the candidates of a dataset",
-        (PlanOptions, DatasetOptions),
-        run_plan,
-        (
-            "uncurated plan --input urls.parquet --output DATASET",
-            "uncurated plan --input 'lists/*.csv.gz' --sample-rate 0.01 --output DATASET",
-        ),
-        takes_beam=True,
-    ),
-    "build": Command(
-        "fetch, inspect, decontaminate, pack and seal a dataset; run again to continue",
-        (PlanOptions, BuildOptions),
-        run_build,
-        (
-            "uncurated build --input urls.parquet --output DATASET",
-            "uncurated build --input urls.parquet --eval-index eval.index --output DATASET \\",
-            "    --user-agent 'mybot/1.0 (+https://example.org/bot)' --host-requests-per-s 2",
-            "uncurated build --output DATASET                # continue a planned dataset",
-        ),
-        takes_beam=True,
-    ),
-    "forecast": Command(
-        "fetch a small sample and tell what the whole will bring, take and cost",
-        (PlanOptions, ForecastOptions),
-        run_forecast,
-        (
-            "uncurated forecast --input urls.parquet --host-requests-per-s 2",
-            "uncurated forecast --input urls.parquet --eval-index eval.index --output DATASET \\",
-            "    --candidates 10000 --prices my-prices.toml",
-        ),
-        takes_beam=True,
-    ),
-    "report": Command(
-        "show outcomes, bytes and rates beside the forecast, and the hosts hit hardest",
-        (ReportOptions,),
-        run_report,
-        ("uncurated report DATASET", "uncurated report DATASET --json-file report.json"),
-    ),
-    "retry": Command(
-        "ask anew for candidates that failed, in new shards; what is finished stays as it is",
-        (RetryOptions,),
-        run_retry,
-        (
-            "uncurated retry DATASET",
-            "uncurated retry DATASET --outcomes dns,timeout,http_429,deferred",
-            """uncurated retry DATASET --outcomes timeout --where "url LIKE '%.example.org/%'" """,
-        ),
-        takes_beam=True,
-    ),
-    "certificate": Command(
-        "show against what a dataset was cleaned, what was found, and how well it was looked",
-        (CertificateOptions,),
-        run_certificate,
-        (
-            "uncurated certificate DATASET",
-            "uncurated certificate DATASET --html removed.html --eval-set imagenet=/data/val",
-        ),
-    ),
-    "decontaminate": Command(
-        "find copies of other evaluation images in a finished dataset, by its ledger",
-        (DecontaminateOptions,),
-        run_decontaminate,
-        ("uncurated decontaminate DATASET --eval-index new.index",),
-        takes_beam=True,
-    ),
-    "benchmarks": Command(
-        "list and show the known benchmarks, and check that their files are there",
-        (BenchmarksOptions,),
-        run_benchmarks,
-        (
-            "uncurated benchmarks list",
-            "uncurated benchmarks show imagenet-1k           # with the layouts to put on disk",
-            "uncurated benchmarks check --root /data/benchmarks --benchmark imagenet-1k",
-        ),
-    ),
-    "audit": Command(
-        "recompute everything that a dataset claims; exit code 1 names what is wrong",
-        (AuditOptions,),
-        run_audit,
-        ("uncurated audit DATASET",),
-    ),
-}
