@@ -111,7 +111,10 @@ class PolitenessOptions(Options):
     """How hard a host may be asked."""
 
     host_requests_per_s: float = option(
-        0.0, "requests per second to a host from the whole run; 0: unlimited", ge=0
+        0.0,
+        "requests per second to a host from the whole run, and one more for each process; 0: "
+        "unlimited",
+        ge=0,
     )
     fetching_processes: int = option(
         0, "processes that share that rate; 0: from the runner's workers", speed=True, ge=0
