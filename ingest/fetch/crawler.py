@@ -140,8 +140,10 @@ class Crawler:
 
     async def _fetch_file(self, url: str, visit: Visit, max_bytes: int) -> tuple[int, bytes]:
         """Status and body of a publisher's file, behind at most five redirects."""
+        # All candidates of the origin will rely on it, so it has a deadline of its own.
+        own = Visit(left_s=self._options.fetch.timeout_s, requests=visit.requests)
         for _ in range(_ROBOTS_REDIRECTS + 1):
-            answer = await self._request(url, visit, max_bytes)
+            answer = await self._request(url, own, max_bytes)
             if answer.status not in _REDIRECTS:
                 return answer.status, answer.content
             url = redirect_target(url, answer.header("location") or "")

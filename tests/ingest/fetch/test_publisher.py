@@ -1,11 +1,14 @@
+import asyncio
 from hashlib import sha256
 
 import pytest
 
+from ingest.fetch.crawler import Crawler
 from ingest.miniweb.site import Delivery, Page, Site, image_page, redirect
-from schemas.options import ConsentOptions
+from ingest.spool import Spool
+from schemas.options import BuildOptions, ConsentOptions, FetchOptions
 from schemas.outcome import Outcome
-from tests.visiting import BODY, GOOD, HOST, served, visit, visit_all
+from tests.visiting import BODY, GOOD, HOST, LOOPBACK, served, visit, visit_all
 
 
 def with_robots(serve, page):
@@ -73,3 +76,26 @@ def test_opt_out_headers_are_honoured_and_recorded(serve):
     assert (found.outcome, found.rule) == (Outcome.OPT_OUT, "x-robots-tag: noai")
     recorded = visit(web.url(HOST, "/x"), consent=ConsentOptions(x_robots_tag="record"))
     assert (recorded.outcome, recorded.signals) == (None, ("x-robots-tag: noai",))
+
+
+def test_a_candidate_that_is_late_spoils_no_robots_txt_for_others(serve):
+    site = Site()
+    site.add("other.localhost", "/robots.txt", Page(b"", 404, delay_s=0.4))
+    site.add("other.localhost", "/x", Page(BODY, delay_s=0.4))
+    web = serve(site)
+    site.pages[HOST, "/late"] = Page(
+        b"", 302, (("Location", web.url("other.localhost", "/x")),), delay_s=0.9
+    )
+    options = BuildOptions(
+        output="unused", fetch=FetchOptions(allow_network=LOOPBACK, timeout_s=1.2)
+    )
+
+    async def run():
+        spool, crawler = Spool(0, ""), Crawler(options)
+        late = await crawler.visit(web.url(HOST, "/late"), spool)
+        other = await crawler.visit(web.url("other.localhost", "/x"), spool)
+        await crawler.close()
+        spool.close()
+        return late.outcome, other.outcome
+
+    assert asyncio.run(run()) == (Outcome.TIMEOUT, None)
