@@ -181,20 +181,21 @@ def _is_plain(image: Image.Image) -> bool:
     return getattr(image, "n_frames", 1) == 1
 
 
-def _wuffs_decoder() -> ImageDecoder:
+def _wuffs_config() -> ImageDecoderConfig:
     config = ImageDecoderConfig()
     config.pixel_format = PixelFormat.RGBA_NONPREMUL
     # It would rather be fast by default: here damage is to be found.
     config.quirks = {ImageDecoderQuirks.IGNORE_CHECKSUM: 0}
     config.enabled_decoders = [ImageDecoderType.PNG, ImageDecoderType.GIF]
-    return ImageDecoder(config)
+    return config
 
 
-_WUFFS = _wuffs_decoder()
+_WUFFS = _wuffs_config()
 
 
 def _decode_by_wuffs(content: bytes) -> NDArray[np.uint8]:
-    found = _WUFFS.decode(content)
+    # A decoder each time: one must not be shared by threads.
+    found = ImageDecoder(_WUFFS).decode(content)
     if found.error_message:
         raise ValueError(found.error_message)
     pixels: NDArray[np.uint8] = found.pixbuf

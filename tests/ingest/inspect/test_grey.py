@@ -1,4 +1,5 @@
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from ingest.inspect.decode import inspect_image, inspect_picture
 from ingest.inspect.grey import content_box, luma_of, pixel_digest
+from ingest.miniweb.pictures import web_pictures
 
 MAX_PIXELS = 10_000_000
 CAT = Path(skimage.__file__).parent / "data" / "chelsea.png"
@@ -254,3 +256,12 @@ def test_a_small_thing_on_a_large_ground_is_no_border():
     page = np.full((400, 400), 255, np.uint8)
     page[190:220, 190:220] = busy(30, 30)
     assert content_box(page) is None
+
+
+def test_threads_that_decode_at_once_find_the_same_pixels():
+    kinds = ("image/png", "image/gif")
+    contents = [one.content for one in web_pictures(5, 60) if one.media_type in kinds]
+    alone = [inspect_image(content, 10**8).pixels_sha256 for content in contents]
+    with ThreadPoolExecutor(4) as pool:
+        together = pool.map(lambda one: inspect_image(one, 10**8).pixels_sha256, contents * 3)
+    assert list(together) == alone * 3
