@@ -3,6 +3,7 @@
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from hashlib import sha256
 
 import pyarrow as pa
@@ -11,8 +12,10 @@ import pyarrow.parquet as pq
 from ingest import storage
 from ingest.errors import SetupError
 from ingest.options_record import option_differences
-from ingest.sampling import draw, is_taken, shard_of
-from ingest.sources import count_rows, read_candidates, read_ids
+from ingest.pack.seal import read_seal
+from ingest.sampling import draw, is_taken, sample_id, shard_of
+from ingest.sources import count_rows, read_candidates, split_input
+from ingest.sources.piece import Piece
 from schemas.candidate import Candidate, Carrier
 from schemas.manifest import (
     PLAN_FILE,
@@ -28,20 +31,52 @@ from schemas.outcome import Outcome
 
 # A candidate on its way through a shuffle: its order in hex (Beam's integers end at 63 bits), then
 # its fields as plain values.
-PlanRow = tuple[str, str, str, int, str, str, str | None, str | None, str | None]
+PlanRow = tuple[
+    str, str, str, int, str, str, str | None, str | None, str | None, str | None, str | None
+]
+# The number that decides on its shard, in hex, and a row.
+PlacedRow = tuple[str, PlanRow]
+# URI and kind of an input, rows read, rows that the sampling took.
+InputCount = tuple[str, str, int, int]
 _FIELDS = list(Candidate.model_fields)
 
 
 def count_candidates(uri: str, options: PlanOptions) -> tuple[str, int, int]:
     """URI, rows, and rows that the sampling takes, of one input."""
-    if options.sample_rate == 1.0:
-        num_rows = count_rows(uri, options)
-        return uri, num_rows, num_rows
     num_rows = num_taken = 0
-    for candidate_id in read_ids(uri, options):
-        num_rows += 1
-        num_taken += is_taken(draw(candidate_id, options.seed)[0], options.sample_rate)
-    return uri, num_rows, num_taken
+    for piece in split_input(uri, options):
+        if options.sample_rate == 1.0:
+            num_rows += count_rows(piece, options)
+            continue
+        for batch in read_candidates(piece, options):
+            num_rows += len(batch)
+            draws = (draw(one.id, options.seed)[0] for one in batch)
+            num_taken += sum(is_taken(number, options.sample_rate) for number in draws)
+    return uri, num_rows, num_rows if options.sample_rate == 1.0 else num_taken
+
+
+def read_placed_rows(piece: Piece, options: PlanOptions) -> Iterator[tuple[int, list[PlacedRow]]]:
+    """(number of rows, those that the sampling takes) of one piece, in batches of bounded size."""
+    for batch in read_candidates(piece, options):
+        rows: list[PlacedRow] = []
+        for one in batch:
+            number, order = draw(one.id, options.seed)
+            if is_taken(number, options.sample_rate):
+                place = order if one.carrier is not Carrier.PARQUET else _block(one, options.seed)
+                rows.append((f"{place:016x}", to_row(order, one)))
+        yield len(batch), rows
+
+
+def _block(one: Candidate, seed: int) -> int:
+    """The number that all images of a row group share, for they are read together or not at all."""
+    assert one.stored_in is not None
+    assert one.stored_at is not None
+    return _block_order(one.stored_in, int(one.stored_at.partition(":")[0]), seed)
+
+
+@lru_cache(maxsize=1024)
+def _block_order(uri: str, group: int, seed: int) -> int:
+    return draw(sample_id(uri, group, ""), seed)[1]
 
 
 def num_shards(num_candidates: int, options: PlanOptions) -> int:
@@ -49,17 +84,12 @@ def num_shards(num_candidates: int, options: PlanOptions) -> int:
     return max(1, -(-num_candidates // options.shard_candidates))
 
 
-def rows_by_shard(
-    uri: str, options: PlanOptions, shards: int
-) -> Iterator[tuple[str, list[PlanRow]]]:
-    """(shard number as text, rows) of one input, in pieces of bounded size."""
-    for batch in read_candidates(uri, options):
-        pieces: defaultdict[str, list[PlanRow]] = defaultdict(list)
-        for one in batch:
-            number, order = draw(one.id, options.seed)
-            if is_taken(number, options.sample_rate):
-                pieces[str(shard_of(order, shards))].append(to_row(order, one))
-        yield from pieces.items()
+def by_shard(rows: Iterable[PlacedRow], shards: int) -> dict[str, list[PlanRow]]:
+    """The rows by their shard, whose number is text."""
+    pieces: defaultdict[str, list[PlanRow]] = defaultdict(list)
+    for place, row in rows:
+        pieces[str(shard_of(int(place, 16), shards))].append(row)
+    return pieces
 
 
 def write_plan_part(dataset: str, shard: int, rows: Iterable[PlanRow]) -> tuple[int, int, str]:
@@ -101,16 +131,20 @@ def check_same_plan(dataset: str, recorded: PlanRecord, options: PlanOptions) ->
 def seal_plan(
     dataset: str,
     options: PlanOptions,
-    counts: Iterable[tuple[str, int, int]],
+    counts: Iterable[InputCount],
     parts: Sequence[tuple[int, int, str]],
 ) -> PlanRecord:
     """Write `plan.json`; raises AssertionError unless the parts hold what the inputs gave.
 
     Raises SetupError if another run has planned this dataset otherwise meanwhile.
     """
-    inputs = sorted(counts)
+    inputs: dict[tuple[str, str], int] = defaultdict(int)
+    taken = 0
+    for uri, kind, rows, num_taken in counts:
+        inputs[uri, kind] += rows
+        taken += num_taken
     ordered = sorted(parts)
-    planned, taken = sum(part[1] for part in ordered), sum(count[2] for count in inputs)
+    planned = sum(part[1] for part in ordered)
     if planned != taken:
         raise AssertionError(f"expected {taken} candidates in the plan parts, got {planned}")
     expected = list(range(num_shards(taken, options)))
@@ -118,8 +152,11 @@ def seal_plan(
         raise AssertionError(f"expected {len(expected)} plan parts, got {len(ordered)}")
     record = PlanRecord(
         options=options.recorded(),
-        inputs=tuple(InputRecord(uri=uri, num_rows=rows) for uri, rows, _ in inputs),
-        num_rows=sum(count[1] for count in inputs),
+        inputs=tuple(
+            InputRecord(uri=uri, kind=kind, num_rows=rows, merkle_root=_root(uri, kind))
+            for (uri, kind), rows in sorted(inputs.items())
+        ),
+        num_rows=sum(inputs.values()),
         num_candidates=planned,
         num_shards=len(ordered),
         parts_sha256=sha256(b"".join(bytes.fromhex(part[2]) for part in ordered)).hexdigest(),
@@ -130,10 +167,16 @@ def seal_plan(
     return record
 
 
+def _root(uri: str, kind: str) -> str | None:
+    """The Merkle root of an input that is a dataset of ours."""
+    seal = read_seal(uri) if kind == "dataset" else None
+    return seal.merkle_root if seal else None
+
+
 def to_row(order: int, one: Candidate) -> PlanRow:
     """A candidate as plain values behind its order."""
     problem = one.problem.value if one.problem else None
-    where = (one.id, one.source, one.row, one.url, one.carrier.value)
+    where = (one.id, one.source, one.row, one.url, one.carrier.value, one.stored_in, one.stored_at)
     return (f"{order:016x}", *where, one.columns, problem, one.problem_detail)
 
 

@@ -9,7 +9,7 @@ import gc
 import selectors
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from ingest import storage
@@ -25,6 +25,7 @@ from ingest.pack.ledger import Item
 from ingest.plan_part import read_plan_part
 from ingest.progress import ProgressSender
 from ingest.spool import Spool
+from ingest.stored import StoredBytes
 from schemas.candidate import Carrier
 from schemas.manifest import Commit, RetryRecord, canary_path, generation_of
 from schemas.options import BuildOptions, Consent
@@ -47,6 +48,15 @@ class Run:
     num_processes: int = 1
     progress_address: str = ""
     retries: tuple[RetryRecord, ...] = ()
+
+
+@dataclass
+class _Unit:
+    """What the items of one shard share while they are under way."""
+
+    spool: Spool
+    stored: StoredBytes
+    unmatched: list[Item] = field(default_factory=list)
 
 
 class Engine:
@@ -142,13 +152,14 @@ class Engine:
         try:
             candidates, plan_sha256 = read_plan_part(self._options.output, shard)
             items = [Item(candidate) for candidate in candidates]
-            unmatched: list[Item] = []
+            max_bytes = self._options.fetch.max_image_bytes
+            unit = _Unit(spool, StoredBytes(candidates, spool, self._readers, max_bytes))
             async with asyncio.TaskGroup() as group:
                 for item in items:
                     await self._window.acquire()
-                    group.create_task(self._process(item, spool, unmatched))
+                    group.create_task(self._process(item, unit))
                 begun.set()
-            await self._matcher.finish(items, unmatched)
+            await self._matcher.finish(items, unit.unmatched)
             content = ShardContent(
                 shard,
                 len(candidates),
@@ -170,10 +181,10 @@ class Engine:
             spool.clear()
             self._free.put_nowait(spool)
 
-    async def _process(self, item: Item, spool: Spool, unmatched: list[Item]) -> None:
+    async def _process(self, item: Item, unit: _Unit) -> None:
         """Fetch, inspect and match one candidate; sets its outcome if it cannot be kept."""
         try:
-            await self._get(item, spool)
+            await self._get(item, unit)
             if item.visit and item.visit.body:
                 item.inspection = await self._decoders.inspect(item.visit.body)
                 heed_assertion(item.visit, item.inspection, self._options.consent.c2pa)
@@ -184,19 +195,17 @@ class Engine:
         num_bytes = item.visit.body.length if item.visit and item.visit.body else 0
         self._progress.add(item.outcome or Outcome.KEPT, num_bytes=num_bytes)
         if item.inspection is not None:
-            await self._matcher.add(item, unmatched)
+            await self._matcher.add(item, unit.unmatched)
 
-    async def _get(self, item: Item, spool: Spool) -> None:
+    async def _get(self, item: Item, unit: _Unit) -> None:
         candidate = item.candidate
         if candidate.problem is not None:
             item.outcome, item.detail = candidate.problem, candidate.problem_detail
-        elif candidate.carrier == Carrier.FILE:
-            cap = self._options.fetch.max_image_bytes
-            content = await self._loop.run_in_executor(self._readers, read_file, candidate.url, cap)
-            item.visit = Visit(body=spool.append(content), attempts=1)
-        else:
-            item.visit = await self._crawler.visit(candidate.url, spool)
+        elif candidate.carrier is Carrier.URL:
+            item.visit = await self._crawler.visit(candidate.url, unit.spool)
             item.outcome, item.detail = item.visit.outcome, item.visit.detail
+        else:
+            item.visit = await unit.stored.read(candidate)
 
     async def _finish(self, content: ShardContent, spool: Spool) -> Commit:
         """Pack in the packing thread, so that the next shard goes on meanwhile."""
@@ -234,17 +243,3 @@ def heed_assertion(visit: Visit, inspection: Inspection, consent: Consent) -> No
     if consent == "honour" and refuses(inspection.training_mining):
         visit.rule = "; ".join(evidence)
         raise FetchError(Outcome.OPT_OUT, visit.rule)
-
-
-def read_file(uri: str, max_bytes: int) -> bytes:
-    """The bytes of a stored image; raises FetchError if it is empty, too large or unreadable."""
-    try:
-        with storage.open_input(uri) as file:
-            content = file.read(max_bytes + 1)
-    except OSError as error:
-        raise FetchError(Outcome.UNREADABLE, str(error)) from error
-    if not content:
-        raise FetchError(Outcome.EMPTY, "the file has no bytes")
-    if len(content) > max_bytes:
-        raise FetchError(Outcome.TOO_LARGE, f"expected at most {max_bytes} bytes, got more")
-    return content

@@ -41,7 +41,9 @@ class InputRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     uri: str
+    kind: str = "table"
     num_rows: int
+    merkle_root: str | None = Field(default=None, description="of a dataset that is an input")
 
 
 class PlanRecord(Document):

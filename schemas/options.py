@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 from pydantic.fields import FieldInfo
 
 Consent = Literal["honour", "record", "ignore"]
+InputFormat = Literal[
+    "auto", "table", "folder", "tar", "images", "img2dataset", "warc", "wat", "sitemap", "dataset"
+]
 Profile = Literal["small", "standard", "thorough"]
 
 
@@ -56,9 +59,21 @@ class PlanOptions(Options):
     """Which candidates, and how many in a shard."""
 
     input: tuple[str, ...] = option(
-        ..., "URL tables (parquet, csv, tsv, jsonl, txt; also .gz, .zst), image folders or globs"
+        ...,
+        "URL tables (parquet, csv, tsv, jsonl, txt; also .gz, .zst), WARC or WAT archives, "
+        "sitemaps, tar shards, parquet files of images, folders of images or of img2dataset, "
+        "finished datasets; or globs",
+    )
+    input_format: InputFormat = option(
+        "auto", "kind of all inputs; auto: by name, by what a folder holds, by a table's columns"
     )
     url_column: str = option("url", "column of the tables that holds the URL")
+    image_column: str = option(
+        "", "column of parquet files that holds images; default: the first of bytes, if no URLs"
+    )
+    archive_records: Literal["all", "images", "links"] = option(
+        "all", "what to take from WARC archives: images stored in them, links of pages, or both"
+    )
     sample_rate: float = option(1.0, "share of the rows to take, by hash", gt=0, le=1)
     seed: int = option(0, "seed of the sampling and of the shuffle", ge=0, lt=2**63)
     shard_candidates: int = option(10_000, "candidates in a shard, on average", gt=0)

@@ -24,6 +24,8 @@ class Outcome(StrEnum):
     MALFORMED_ROW = "malformed_row", "plan", "The input row has no URL or could not be parsed."
     INVALID_URL = "invalid_url", "plan", "The URL is not valid, or not one of http, https or data."
 
+    NOT_STORED = "not_stored", "plan", "The input names it but holds no bytes of it."
+
     ROBOTS = "robots", "consent", "robots.txt forbids it to our user agent."
     ROBOTS_UNAVAILABLE = (
         "robots_unavailable",

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from ingest.forecast.interval import CERTAIN_CANDIDATES
 from ingest.forecast.sample import Sample, url_host
 from ingest.host_counts import HostCounts
-from ingest.sources import read_urls
+from ingest.sources import read_urls, split_input
 from schemas.forecast import HostForecast
 from schemas.options import PlanOptions
 
@@ -30,9 +30,10 @@ def count_hosts(
     """How many rows name each host; rows without a host are not counted, nor files of folders."""
     counts = HostCounts()
     for uri in uris:
-        for urls in read_urls(uri, options):
-            counts.add(hosts_of_batch(urls))
-            on_rows(uri, len(urls))
+        for piece in split_input(uri, options):
+            for urls in read_urls(piece, options):
+                counts.add(hosts_of_batch(urls))
+                on_rows(uri, len(urls))
     return counts
 
 

@@ -90,6 +90,8 @@ def _row(item: Item, shard: int, generation: int) -> tuple[Any, ...]:
         candidate.row,
         candidate.url,
         candidate.carrier.value,
+        candidate.stored_in,
+        candidate.stored_at,
         candidate.columns,
         generation,
         outcome.value,

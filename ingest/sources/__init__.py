@@ -1,17 +1,35 @@
-"""Where candidates come from, one file for each kind: `url_table`, `folder`."""
+"""Where candidates come from, one file for each kind of input, and how a kind is told."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.errors import SetupError
-from ingest.sources import folder, url_table
-from schemas.candidate import Candidate
+from ingest.sources import dataset, folder, img2dataset, parquet_images, tar_shards, url_table
+from ingest.sources.parquet import opened_parquet
+from ingest.sources.piece import Piece, Source
+from ingest.sources.row import find_column
+from schemas.candidate import Candidate, Carrier
+from schemas.manifest import DATASET_FILE
 from schemas.options import PlanOptions
 
 _LOCAL = "file://"
+_SOURCES = {
+    url_table.KIND: Source(url_table.split_table, url_table.read_table, url_table.count_table),
+    folder.KIND: Source(folder.split_folder, folder.read_folder, folder.count_folder),
+    tar_shards.KIND: Source(tar_shards.split_tar, tar_shards.read_tar, tar_shards.count_tar),
+    parquet_images.KIND: Source(
+        parquet_images.split_images, parquet_images.read_images, parquet_images.count_images
+    ),
+    img2dataset.KIND: Source(
+        img2dataset.split_img2dataset, img2dataset.read_img2dataset, img2dataset.count_img2dataset
+    ),
+    dataset.KIND: Source(dataset.split_dataset, dataset.read_dataset, dataset.count_dataset),
+}
+_KIND_OF_SUFFIX = {tar_shards.SUFFIX: tar_shards.KIND}
 
 
 def expand_inputs(options: PlanOptions) -> list[str]:
@@ -26,35 +44,56 @@ def expand_inputs(options: PlanOptions) -> list[str]:
             place = _place(uri)
             by_place[place] = min(uri, by_place.get(place, uri), key=lambda one: (len(one), one))
     for uri in by_place.values():
-        if not storage.is_folder(uri):
-            url_table.table_kind(uri)
+        kind_of(uri, options)
     return sorted(by_place.values())
 
 
-def count_rows(uri: str, options: PlanOptions) -> int:
-    """The number of candidates of one input, without making them; for parquet from its footer."""
+def kind_of(uri: str, options: PlanOptions) -> str:
+    """The kind of an input: as told, or by its name, what is in the folder, or its columns."""
+    if options.input_format != "auto":
+        return options.input_format
     if storage.is_folder(uri):
-        return sum(len(batch) for batch in folder.read_folder(uri))
-    return url_table.count_table(uri, options.url_column)
+        if storage.exists(storage.join(uri, DATASET_FILE)):
+            return dataset.KIND
+        names = storage.list_names(uri)
+        is_download = any(name.endswith(img2dataset.STATS_SUFFIX) for name in names)
+        return img2dataset.KIND if is_download else folder.KIND
+    for suffix, kind in _KIND_OF_SUFFIX.items():
+        if uri.lower().endswith(suffix):
+            return kind
+    if url_table.table_kind(uri)[0] != "parquet":
+        return url_table.KIND
+    if options.image_column:
+        return parquet_images.KIND
+    with opened_parquet(uri) as file:
+        schema = pq.read_schema(file)
+    is_table = find_column(schema.names, options.url_column) is not None
+    has_images = parquet_images.image_column(schema) is not None
+    return parquet_images.KIND if has_images and not is_table else url_table.KIND
 
 
-def read_ids(uri: str, options: PlanOptions) -> Iterator[str]:
-    """The ids of the candidates of one input, in row order, without making them."""
-    if storage.is_folder(uri):
-        return (one.id for batch in folder.read_folder(uri) for one in batch)
-    return url_table.read_ids(uri, options.url_column)
+def split_input(uri: str, options: PlanOptions) -> Iterator[Piece]:
+    """The pieces of an input; each can be read by another worker."""
+    return iter(_SOURCES[kind_of(uri, options)].split(uri, options))
 
 
-def read_urls(uri: str, options: PlanOptions) -> Iterator[pa.Array]:
-    """The URLs of one input in row order, as string arrays; none for a folder of images."""
-    return iter(()) if storage.is_folder(uri) else url_table.read_urls(uri, options.url_column)
+def count_rows(piece: Piece, options: PlanOptions) -> int:
+    """The number of candidates of a piece, without making them; for parquet from its footer."""
+    return _SOURCES[piece.kind].count(piece, options)
 
 
-def read_candidates(uri: str, options: PlanOptions) -> Iterator[list[Candidate]]:
-    """The candidates of one input in row order, in batches; nothing is loaded whole."""
-    if storage.is_folder(uri):
-        return folder.read_folder(uri)
-    return url_table.read_table(uri, options.url_column)
+def read_candidates(piece: Piece, options: PlanOptions) -> Iterator[list[Candidate]]:
+    """The candidates of a piece in row order, in batches; nothing is loaded whole."""
+    return _SOURCES[piece.kind].read(piece, options)
+
+
+def read_urls(piece: Piece, options: PlanOptions) -> Iterator[pa.Array]:
+    """The URLs of a piece that would be fetched, as string arrays."""
+    if piece.kind == url_table.KIND:
+        yield from url_table.read_urls(piece, options)
+        return
+    for batch in read_candidates(piece, options):
+        yield pa.array((one.url for one in batch if one.carrier is Carrier.URL), pa.string())
 
 
 def _expand(pattern: str) -> list[str]:

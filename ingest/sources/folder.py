@@ -3,26 +3,36 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import orjson
-
 from ingest import storage
-from ingest.sampling import sample_id
-from ingest.sources.row import BATCH_ROWS
+from ingest.sources.candidates import in_batches, stored_candidate
+from ingest.sources.piece import Piece
 from schemas.candidate import Candidate, Carrier
+from schemas.options import PlanOptions
 from schemas.outcome import Outcome
 
+KIND = "folder"
 
-def read_folder(uri: str) -> Iterator[list[Candidate]]:
+
+def split_folder(uri: str, options: PlanOptions) -> list[Piece]:
+    """The folder as one piece: its listing gives all that is read of it."""
+    return [Piece(uri, KIND)]
+
+
+def read_folder(piece: Piece, options: PlanOptions) -> Iterator[list[Candidate]]:
     """The files below a folder in the order of their paths; hidden ones are left out."""
-    paths = [
+    uri = piece.uri
+    paths = (
         path
         for path in storage.list_files(uri)
         if not any(part.startswith(".") for part in path.split("/"))
         and not _is_device(storage.join(uri, path))
-    ]
-    for begin in range(0, len(paths), BATCH_ROWS):
-        batch = enumerate(paths[begin : begin + BATCH_ROWS], start=begin)
-        yield [_candidate(uri, row, path) for row, path in batch]
+    )
+    return in_batches(_candidate(uri, row, path) for row, path in enumerate(paths))
+
+
+def count_folder(piece: Piece, options: PlanOptions) -> int:
+    """The number of files below a folder."""
+    return sum(map(len, read_folder(piece, options)))
 
 
 def _is_device(uri: str) -> bool:
@@ -39,15 +49,8 @@ def _is_device(uri: str) -> bool:
 
 def _candidate(uri: str, row: int, path: str) -> Candidate:
     name = path.encode("utf-8", "replace").decode()
-    problem = None if name == path else Outcome.MALFORMED_ROW
+    problem = None
+    if name != path:
+        problem = (Outcome.MALFORMED_ROW, f"expected a file name in UTF-8, got {path!r}")
     url = storage.join(uri, name)
-    return Candidate.model_construct(
-        id=sample_id(uri, row, url),
-        source=uri,
-        row=row,
-        url=url,
-        carrier=Carrier.FILE,
-        columns=orjson.dumps({"path": name}).decode(),
-        problem=problem,
-        problem_detail=f"expected a file name in UTF-8, got {path!r}" if problem else None,
-    )
+    return stored_candidate(uri, row, url, {"path": name}, (Carrier.FILE, url, None), problem)

@@ -1,7 +1,8 @@
 """URL tables: parquet, csv, tsv, jsonl and txt, plain or compressed, streamed from any store.
 
 Rows count from 0 over the data rows: a header is none, blank lines are none. A row that cannot be
-used is a candidate with a problem, never a lost row and never a crash.
+used is a candidate with a problem, never a lost row and never a crash. Large parquet files are
+split by row groups, plain jsonl and txt by bytes; csv is not: a quoted field may hold line ends.
 """
 
 import io
@@ -14,15 +15,22 @@ import orjson
 import pyarrow as pa
 
 from ingest import storage
-from ingest.errors import SetupError, UrlError
-from ingest.fetch.inline import check_url
-from ingest.sampling import sample_id
+from ingest.errors import SetupError
+from ingest.sources.candidates import in_batches, to_url, url_candidate
 from ingest.sources.delimited import read_delimited
-from ingest.sources.parquet import count_parquet, read_parquet, read_parquet_urls
+from ingest.sources.parquet import (
+    count_parquet,
+    opened_parquet,
+    read_parquet,
+    read_parquet_urls,
+    split_parquet,
+)
+from ingest.sources.piece import PIECE_BYTES, UNCOUNTED, WHOLE, Piece, stretches
 from ingest.sources.row import BATCH_ROWS, MAX_LINE_BYTES, Row, find_column, missing_column
-from schemas.candidate import Candidate, Carrier
-from schemas.outcome import Outcome
+from schemas.candidate import Candidate
+from schemas.options import PlanOptions
 
+KIND = "table"
 # Small, so that an error in a compressed stream is told near the row where it lies.
 _BUFFER_BYTES = 1 << 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -35,6 +43,7 @@ _KINDS = {
     ".ndjson": "jsonl",
     ".txt": "txt",
 }
+_SPLIT_BY_LINES = ("jsonl", "txt")
 
 
 def table_kind(uri: str) -> tuple[str, str | None]:
@@ -53,61 +62,65 @@ def table_kind(uri: str) -> tuple[str, str | None]:
     )
 
 
-def read_table(uri: str, url_column: str) -> Iterator[list[Candidate]]:
-    """The candidates of a table in row order, in batches.
+def split_table(uri: str, options: PlanOptions) -> Iterator[Piece]:
+    """The pieces of a table; raises SetupError if a parquet file has no such column."""
+    kind, compression = table_kind(uri)
+    if kind == "parquet":
+        with opened_parquet(uri) as file:
+            for begin, end, first_row in split_parquet(file, uri, options.url_column):
+                yield Piece(uri, KIND, begin, end, first_row)
+    elif kind in _SPLIT_BY_LINES and not compression:
+        found = stretches(storage.size(uri), PIECE_BYTES)
+        if len(found) == 1:
+            yield Piece(uri, KIND)
+        else:
+            yield from (Piece(uri, KIND, begin, end, UNCOUNTED) for begin, end in found)
+    else:
+        yield Piece(uri, KIND)
+
+
+def read_table(piece: Piece, options: PlanOptions) -> Iterator[list[Candidate]]:
+    """The candidates of a piece in row order, in batches.
 
     Raises SetupError if there is no such column, or if the file cannot be read to its end.
     """
-    batch: list[Candidate] = []
-    for row, values in enumerate(_read_rows(uri, url_column)):
-        batch.append(_candidate(uri, row, values))
-        if len(batch) == BATCH_ROWS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    rows = enumerate(_read_rows(piece, options.url_column), start=piece.first_row)
+    return in_batches(url_candidate(piece.uri, row, *values) for row, values in rows)
 
 
-def count_table(uri: str, url_column: str) -> int:
-    """The number of rows of a table; raises SetupError as `read_table` does."""
-    if table_kind(uri)[0] != "parquet":
-        return sum(1 for _ in _read_rows(uri, url_column))
-    try:
-        with storage.open_input(uri) as file:
-            return count_parquet(file, uri, url_column)
-    except (OSError, pa.ArrowException) as error:
-        raise SetupError(f"{uri}: expected a whole parquet file, got {error}") from error
+def count_table(piece: Piece, options: PlanOptions) -> int:
+    """The number of rows of a piece; raises SetupError as `read_table` does."""
+    if table_kind(piece.uri)[0] != "parquet":
+        return sum(1 for _ in _read_rows(piece, options.url_column))
+    with opened_parquet(piece.uri) as file:
+        return count_parquet(file, piece.uri, options.url_column, _groups(piece))
 
 
-def read_ids(uri: str, url_column: str) -> Iterator[str]:
-    """The ids of the candidates that `read_table` gives, at half its cost."""
-    for row, values in enumerate(_read_rows(uri, url_column)):
-        yield sample_id(uri, row, _text(values[0]))
-
-
-def read_urls(uri: str, url_column: str) -> Iterator[pa.Array]:
-    """The URLs of a table in row order, as string arrays; of parquet no other column is read."""
-    if table_kind(uri)[0] != "parquet":
-        rows = _read_rows(uri, url_column)
-        while batch := [_text(values[0]) for values in islice(rows, BATCH_ROWS)]:
+def read_urls(piece: Piece, options: PlanOptions) -> Iterator[pa.Array]:
+    """The URLs of a piece in row order, as string arrays; of parquet no other column is read."""
+    if table_kind(piece.uri)[0] != "parquet":
+        rows = _read_rows(piece, options.url_column)
+        while batch := [to_url(values[0]) for values in islice(rows, BATCH_ROWS)]:
             yield pa.array(batch, pa.string())
         return
-    try:
-        with storage.open_input(uri) as file:
-            yield from read_parquet_urls(file, uri, url_column)
-    except (OSError, pa.ArrowException) as error:
-        raise SetupError(f"{uri}: expected a whole parquet file, got {error}") from error
+    with opened_parquet(piece.uri) as file:
+        yield from read_parquet_urls(file, piece.uri, options.url_column, _groups(piece))
 
 
-def _read_rows(uri: str, url_column: str) -> Iterator[Row]:
+def _read_rows(piece: Piece, url_column: str) -> Iterator[Row]:
+    uri = piece.uri
     kind, compression = table_kind(uri)
     if compression and storage.size(uri) == 0:
         raise SetupError(f"{uri}: expected a whole {kind} file, got 0 bytes at row 0")
-    row = 0
+    row = max(0, piece.first_row)
     try:
         with storage.open_input(uri) as file:
-            stream = file if kind == "parquet" else _buffered(file, compression)
-            for values in _READERS[kind](stream, uri, url_column):
+            if kind == "parquet":
+                rows = read_parquet(file, uri, url_column, _groups(piece))
+            else:
+                stream = _buffered(file, compression, piece)
+                rows = _READERS[kind](stream, uri, url_column)
+            for values in rows:
                 yield values
                 row += 1
     except (OSError, EOFError, pa.ArrowException) as error:
@@ -116,53 +129,8 @@ def _read_rows(uri: str, url_column: str) -> Iterator[Row]:
         ) from error
 
 
-def _candidate(uri: str, row: int, values: Row) -> Candidate:
-    url, columns, problem = values
-    outcome, detail = None, problem
-    text = _text(url)
-    columns_json = None
-    try:
-        columns_json = _to_json(columns) if columns else None
-    except TypeError as error:
-        detail = problem = f"expected columns that JSON can hold, got {error}"
-    if problem is not None:
-        outcome = Outcome.MALFORMED_ROW
-    elif not text.strip():
-        outcome, detail = Outcome.MALFORMED_ROW, f"expected a URL, got {url!r}"[:200]
-    else:
-        try:
-            check_url(text)
-        except UrlError as error:
-            outcome, detail = error.outcome, error.detail
-    return Candidate.model_construct(
-        id=sample_id(uri, row, text),
-        source=uri,
-        row=row,
-        url=text,
-        carrier=Carrier.URL,
-        columns=columns_json,
-        problem=outcome,
-        problem_detail=None if detail is None else _clean(detail),
-    )
-
-
-def _text(url: Any) -> str:
-    return _clean(url) if isinstance(url, str) else ""
-
-
-def _clean(text: str) -> str:
-    """Text that every parquet reader takes: no lone surrogates."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _to_json(columns: dict[str, Any]) -> str:
-    return orjson.dumps(
-        columns, default=_to_text, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
-    ).decode()
-
-
-def _to_text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+def _groups(piece: Piece) -> tuple[int, int]:
+    return piece.begin, piece.end
 
 
 class _Raw(io.RawIOBase):
@@ -180,12 +148,43 @@ class _Raw(io.RawIOBase):
         return len(content)
 
 
-def _buffered(file: IO[bytes], compression: str | None) -> IO[bytes]:
+def _buffered(file: IO[bytes], compression: str | None, piece: Piece) -> IO[bytes]:
     """The decompressed bytes, with the fast `readline` that files of object stores lack."""
     stream = file
     if compression:
         stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression)
-    return io.BufferedReader(_Raw(stream), _BUFFER_BYTES)
+    if piece.end == WHOLE:
+        return io.BufferedReader(_Raw(stream), _BUFFER_BYTES)
+    return (_Later if piece.begin else _Stretch)(stream, piece.begin, piece.end)
+
+
+class _Stretch(io.BufferedReader):
+    """The lines that begin in [begin, end) of a stream, whole, however often they are cut."""
+
+    def __init__(self, file: IO[bytes], begin: int, end: int) -> None:
+        # A line begins after the end of the one before it.
+        file.seek(max(0, begin - 1))
+        super().__init__(_Raw(file), _BUFFER_BYTES)
+        self._position, self._end = max(0, begin - 1), end
+        self._inside = False
+        while begin and not (line := self._next_bytes()).endswith(b"\n") and line:
+            pass
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        if self._position >= self._end and not self._inside:
+            return b""
+        line = self._next_bytes(size)
+        self._inside = not line.endswith(b"\n")
+        return line
+
+    def _next_bytes(self, size: int | None = MAX_LINE_BYTES) -> bytes:
+        line = super().readline(size)
+        self._position += len(line)
+        return line
+
+
+class _Later(_Stretch):
+    """A stretch that does not begin where its file begins."""
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes | None]:
@@ -231,8 +230,9 @@ def _read_jsonl(file: IO[bytes], uri: str, url_column: str) -> Iterator[Row]:
                 names.update(dict.fromkeys(values))
             has_column = has_column or name is not None
             yield (values.pop(name) if name else None), values, None
-    # The keys of an object may differ from line to line, so that only the end can tell.
-    if names and not has_column:
+    # The keys of an object may differ from line to line, so that only the end can tell; what begins
+    # in the midst of a file cannot.
+    if names and not has_column and not isinstance(file, _Later):
         raise missing_column(list(names)[:100], url_column, uri)
 
 
@@ -248,7 +248,6 @@ def _json_object(line: bytes) -> dict[str, Any] | str:
 
 
 _READERS: dict[str, Callable[[IO[bytes], str, str], Iterator[Row]]] = {
-    "parquet": read_parquet,
     "txt": _read_txt,
     "jsonl": _read_jsonl,
     "csv": partial(read_delimited, delimiter=","),

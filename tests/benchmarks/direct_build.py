@@ -7,14 +7,15 @@ from ingest.canary_run import num_batches
 from ingest.evaluation_index.search import EvaluationIndex
 from ingest.pack.seal import begin_build, seal_dataset
 from ingest.plan_part import (
-    PlanRow,
-    count_candidates,
+    InputCount,
+    PlacedRow,
+    by_shard,
     num_shards,
-    rows_by_shard,
+    read_placed_rows,
     seal_plan,
     write_plan_part,
 )
-from ingest.sources import expand_inputs
+from ingest.sources import expand_inputs, split_input
 from ingest.work_unit import Engine, Run
 from pipelines.options import add_flags, read_options
 from schemas.options import BuildOptions, PlanOptions
@@ -22,14 +23,18 @@ from schemas.options import BuildOptions, PlanOptions
 
 def plan(options: PlanOptions, dataset: str) -> int:
     """The number of shards of the plan that was written."""
-    inputs = expand_inputs(options)
-    counts = [count_candidates(uri, options) for uri in inputs]
-    shards = num_shards(sum(count[2] for count in counts), options)
-    rows: dict[str, list[PlanRow]] = {str(shard): [] for shard in range(shards)}
-    for uri in inputs:
-        for shard, piece in rows_by_shard(uri, options, shards):
-            rows[shard] += piece
-    parts = [write_plan_part(dataset, int(shard), piece) for shard, piece in rows.items()]
+    counts: list[InputCount] = []
+    placed: list[PlacedRow] = []
+    for uri in expand_inputs(options):
+        for piece in split_input(uri, options):
+            for rows_read, rows in read_placed_rows(piece, options):
+                counts.append((piece.uri, piece.kind, rows_read, len(rows)))
+                placed += rows
+    shards = num_shards(len(placed), options)
+    rows_of = by_shard(placed, shards)
+    parts = [
+        write_plan_part(dataset, shard, rows_of.get(str(shard), [])) for shard in range(shards)
+    ]
     seal_plan(dataset, options, counts, parts)
     return shards
 

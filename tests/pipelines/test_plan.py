@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.errors import SetupError
-from ingest.plan_part import count_candidates, read_plan, read_plan_part, seal_plan
+from ingest.plan_part import read_plan, read_plan_part, seal_plan
 from pipelines.plan import plan
 from schemas.candidate import Candidate
 from schemas.options import PlanOptions
@@ -27,6 +27,10 @@ def write_table(path, begin, end):
 @pytest.fixture
 def tables(tmp_path):
     return write_table(tmp_path / "a.csv", 0, 700), write_table(tmp_path / "b.csv", 700, 1000)
+
+
+def counts_of(tables):
+    return [(tables[0], "table", 700, 700), (tables[1], "table", 300, 300)]
 
 
 def parts_of(dataset):
@@ -95,14 +99,14 @@ def test_a_second_plan_is_the_first_unless_its_options_differ(tables, dataset):
 def test_a_plan_that_another_run_wrote_meanwhile_is_never_taken_for_this_one(tables, dataset):
     plan(PlanOptions(input=tables), dataset, RUNNER)
     options = PlanOptions(input=tables, seed=5)
-    counts = [count_candidates(table, options) for table in tables]
+    counts = counts_of(tables)
     with pytest.raises(SetupError, match=r"plan\.json: expected none while planning"):
         seal_plan(dataset, options, counts, [(0, 1000, "00" * 32)])
 
 
 def test_a_plan_that_lost_a_candidate_is_never_sealed(tables, dataset):
     options = PlanOptions(input=tables)
-    counts = [count_candidates(table, options) for table in tables]
+    counts = counts_of(tables)
     with pytest.raises(AssertionError, match=r"expected 1000 candidates .*, got 999"):
         seal_plan(dataset, options, counts, [(0, 999, "00" * 32)])
     assert read_plan(dataset) is None

@@ -6,25 +6,16 @@ import pytest
 
 from ingest import storage
 from ingest.sampling import sample_id
-from ingest.sources import count_rows, read_candidates, read_ids
-from schemas.candidate import Candidate, Carrier
-from schemas.options import PlanOptions
+from schemas.candidate import Carrier
 from schemas.outcome import Outcome
-
-
-def read(folder):
-    options = PlanOptions(input=(str(folder),))
-    found = [one for batch in read_candidates(str(folder), options) for one in batch]
-    assert count_rows(str(folder), options) == len(found)
-    assert list(read_ids(str(folder), options)) == [one.id for one in found]
-    return [Candidate.model_validate(one.model_dump()) for one in found]
+from tests.reading import read_input
 
 
 def test_a_folder_gives_every_visible_file_in_order(tmp_path):
     for name in ("b.jpg", "a", "sub/c.png", ".hidden", ".git/x"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    found = read(tmp_path)
+    found = read_input(tmp_path)
     assert [one.url for one in found] == [
         f"{tmp_path}/{name}" for name in ("a", "b.jpg", "sub/c.png")
     ]
@@ -35,7 +26,7 @@ def test_a_folder_gives_every_visible_file_in_order(tmp_path):
 
 def test_a_folder_may_lie_in_any_store():
     storage.write_bytes("memory://pictures/sub/a.jpg", b"x")
-    (found,) = read("memory://pictures")
+    (found,) = read_input("memory://pictures")
     url = "memory://pictures/sub/a.jpg"
     assert (found.url, found.id) == (url, sample_id("memory://pictures", 0, url))
     assert storage.read_bytes(found.url) == b"x"
@@ -44,7 +35,7 @@ def test_a_folder_may_lie_in_any_store():
 def test_pipes_are_left_out_and_broken_links_stay_visible(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/nowhere")
-    assert [Path(one.url).name for one in read(tmp_path)] == ["link"]
+    assert [Path(one.url).name for one in read_input(tmp_path)] == ["link"]
 
 
 def test_a_name_that_is_no_utf8_is_a_malformed_row(tmp_path):
@@ -52,6 +43,6 @@ def test_a_name_that_is_no_utf8_is_a_malformed_row(tmp_path):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")).write_bytes(b"")
     except OSError:
         pytest.skip("this file system takes UTF-8 only")
-    (found,) = read(tmp_path)
+    (found,) = read_input(tmp_path)
     assert found.problem == Outcome.MALFORMED_ROW
     assert found.problem_detail == "expected a file name in UTF-8, got '\\udcff.jpg'"

@@ -2,8 +2,9 @@ import pytest
 
 from ingest import storage
 from ingest.errors import SetupError
-from ingest.sources import expand_inputs, read_candidates
+from ingest.sources import expand_inputs
 from schemas.options import PlanOptions
+from tests.reading import read_input
 
 
 def expand(*inputs):
@@ -19,8 +20,7 @@ def test_inputs_are_globs_folders_and_uris(tmp_path):
         f"{tmp_path}/b.csv",
         "memory://tables/c.csv",
     ]
-    options = PlanOptions(input=("memory://tables/c.csv",))
-    assert [one.url for batch in read_candidates("memory://tables/c.csv", options) for one in batch]
+    assert [one.url for one in read_input("memory://tables/c.csv")] == ["http://a.example/1"]
 
 
 def test_one_place_spelled_in_several_ways_is_one_input(tmp_path, monkeypatch):

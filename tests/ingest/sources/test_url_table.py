@@ -13,19 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.errors import SetupError
-from ingest.sources import count_rows, read_candidates, read_ids
+from ingest.sources import read_candidates, split_input
 from schemas.candidate import Candidate, Carrier
 from schemas.options import PlanOptions
 from schemas.outcome import Outcome
+from tests.reading import read_input as read
 
 URLS = [f"http://a.example/{number}.jpg" for number in range(5)]
-
-
-def read(path, **options):
-    """All candidates of one input, each validated."""
-    batches = read_candidates(str(path), PlanOptions(input=(str(path),), **options))
-    found = [one for batch in batches for one in batch]
-    return [Candidate.model_validate(one.model_dump()) for one in found]
 
 
 def outcomes(candidates):
@@ -223,9 +217,35 @@ def test_rows_are_counted_as_they_are_read(tmp_path, kind):
         path.write_text("".join(json.dumps({"url": url}) + "\n" for url in URLS) + "broken\n")
     else:
         path.write_text("url\n\n" + "\n".join(URLS))
-    options = PlanOptions(input=(str(path),))
-    assert count_rows(str(path), options) == len(read(path))
-    assert list(read_ids(str(path), options)) == [one.id for one in read(path)]
+    assert len(read(path)) == len(URLS) + (kind not in ("csv", "tsv"))
+
+
+@pytest.mark.parametrize("kind", ["txt", "jsonl"])
+@settings(max_examples=30, deadline=None)
+@given(
+    lines=st.lists(st.binary(max_size=30).map(lambda one: one.replace(b"\r", b"")), max_size=20),
+    piece_bytes=st.integers(1, 40),
+)
+def test_a_file_that_is_split_gives_the_rows_of_the_whole(
+    tmp_path_factory, kind, lines, piece_bytes
+):
+    path = tmp_path_factory.mktemp("split") / f"t.{kind}"
+    path.write_bytes(b'{"url": "http://a.example/0"}\n' + b"\n".join(lines))
+    whole = read(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ingest.sources.url_table.PIECE_BYTES", piece_bytes)
+        assert read(path) == whole
+
+
+def test_a_parquet_table_is_split_by_row_groups(tmp_path, monkeypatch):
+    path = tmp_path / "t.parquet"
+    table = pa.table({"url": [f"http://a.example/{n}" for n in range(100)], "n": range(100)})
+    pq.write_table(table, path, row_group_size=7)
+    whole = read(path)
+    monkeypatch.setattr("ingest.sources.parquet.PIECE_BYTES", 300)
+    assert len(list(split_input(str(path), PlanOptions(input=("x",))))) > 3
+    assert read(path) == whole
+    assert [one.row for one in whole] == list(range(100))
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), max_size=20)
@@ -255,9 +275,9 @@ def test_a_large_table_is_streamed(tmp_path):
         file.write("url,caption\n")
         file.writelines(f"http://a.example/{n}.jpg,{'word ' * 200}\n" for n in range(60_000))
     tracemalloc.start()
-    count = sum(
-        len(batch) for batch in read_candidates(f"{tmp_path}/t.csv.gz", PlanOptions(input=("x",)))
-    )
+    options = PlanOptions(input=("x",))
+    (piece,) = split_input(f"{tmp_path}/t.csv.gz", options)
+    count = sum(len(batch) for batch in read_candidates(piece, options))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 60_000

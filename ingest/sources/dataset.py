@@ -1,0 +1,78 @@
+"""A sealed dataset as input, to pack or resize it anew: its samples, less those with a tombstone.
+
+Candidates keep id, source, row and URL, so that a sample can be followed from one to the next.
+"""
+
+from collections.abc import Iterator
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest import storage
+from ingest.errors import SetupError
+from ingest.pack.commit import read_commit
+from ingest.pack.seal import read_seal
+from ingest.sources.parquet import opened_parquet
+from ingest.sources.piece import Piece
+from schemas.candidate import Candidate, Carrier, Reference
+from schemas.manifest import Commit
+from schemas.options import PlanOptions
+from schemas.outcome import Outcome
+from schemas.tombstone import TOMBSTONES
+
+KIND = "dataset"
+_SHARDS = 64
+_COLUMNS = [*Reference.model_fields, "outcome", "offset_bytes", "length_bytes"]
+
+
+def split_dataset(uri: str, options: PlanOptions) -> Iterator[Piece]:
+    """Some shards a piece; raises SetupError if the dataset is not finished."""
+    seal = read_seal(uri)
+    if seal is None:
+        raise SetupError(f"{uri}: expected a finished dataset, got none: run `build` first")
+    for begin in range(0, seal.num_shards, _SHARDS):
+        yield Piece(uri, KIND, begin, min(begin + _SHARDS, seal.num_shards))
+
+
+def read_dataset(piece: Piece, options: PlanOptions) -> Iterator[list[Candidate]]:
+    """The samples of some shards that have no tombstone."""
+    removed = read_tombstones(piece.uri)
+    for shard in range(piece.begin, piece.end):
+        commit = read_commit(piece.uri, shard)
+        if commit is None:
+            raise SetupError(f"{piece.uri}: expected the commit of shard {shard}, got none")
+        yield [one for one in _samples(piece.uri, commit) if one.id not in removed]
+
+
+def count_dataset(piece: Piece, options: PlanOptions) -> int:
+    """The number of samples of some shards."""
+    return sum(map(len, read_dataset(piece, options)))
+
+
+def read_tombstones(dataset: str) -> set[str]:
+    """The ids of all samples that were removed after the fact."""
+    folder = storage.join(dataset, TOMBSTONES)
+    removed: set[str] = set()
+    for name in storage.list_names(folder):
+        with opened_parquet(storage.join(folder, name)) as file:
+            removed.update(pq.read_table(file, columns=["id"], use_threads=False)["id"].to_pylist())
+    return removed
+
+
+def _samples(dataset: str, commit: Commit) -> Iterator[Candidate]:
+    shard_uri = storage.join(dataset, commit.shard_file)
+    with opened_parquet(storage.join(dataset, commit.ledger_file)) as file:
+        ledger = pq.read_table(file, columns=_COLUMNS, use_threads=False, pre_buffer=False)
+    for row in ledger.filter(pc.equal(ledger["outcome"], Outcome.KEPT.value)).to_pylist():
+        yield Candidate.model_construct(
+            id=row["id"],
+            source=row["source"],
+            row=row["row"],
+            url=row["url"],
+            carrier=Carrier.FILE,
+            stored_in=shard_uri,
+            stored_at=f"{row['offset_bytes']}+{row['length_bytes']}",
+            columns=row["columns"],
+            problem=None,
+            problem_detail=None,
+        )
