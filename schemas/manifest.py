@@ -56,6 +56,10 @@ class PlanRecord(Document):
     num_shards: int = Field(description="plan parts, so shards")
     parts_sha256: str = Field(description="SHA-256 over the digests of all plan parts, in order")
 
+    def lineage(self) -> tuple[str, ...]:
+        """URI and Merkle root of each input that is a dataset of ours."""
+        return tuple(f"{one.uri} {one.merkle_root}" for one in self.inputs if one.merkle_root)
+
 
 class RetryRecord(Document):
     """One generation of candidates that were planned anew; `generations/0001.json`, ..."""
@@ -117,7 +121,9 @@ class DatasetRecord(Document):
     certificate: Certificate | None = Field(
         default=None, description="what was found and how well it was looked; null: not matched"
     )
-    lineage: tuple[str, ...] = Field(default=(), description="datasets that this one derives from")
+    lineage: tuple[str, ...] = Field(
+        default=(), description="URI and Merkle root of datasets that it derives from"
+    )
     retries: tuple[RetryRecord, ...] = Field(
         default=(), description="later generations; a candidate's row in the last one counts"
     )

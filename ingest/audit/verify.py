@@ -86,6 +86,7 @@ def audit(dataset: str, on_shard: Callable[[str], None] = lambda name: None) -> 
         schema_version=(SCHEMA_VERSION, record.schema_version),
         record_sha256=(record.sealed().record_sha256, record.record_sha256),
         decontamination=(decontamination(record.build), record.decontamination),
+        lineage=(record.plan.lineage(), record.lineage),
     )
     plan = _read(PlanRecord, PLAN_FILE, report, record.plan_sha256)
     build = _read(BuildRecord, BUILD_FILE, report, record.build_sha256)

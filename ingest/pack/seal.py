@@ -96,6 +96,7 @@ def seal_dataset(dataset: str, commits: Sequence[Commit]) -> DatasetRecord:
         manifest_sha256=digest(manifest),
         decontamination=decontamination(build),
         certificate=certificate(dataset, build, rows),
+        lineage=plan.lineage(),
         retries=retries,
         num_shards=len(rows),
         **totals(rows, retries),

@@ -6,7 +6,7 @@ image is read when planning: a candidate names the bytes of its member in the ta
 
 import tarfile
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import orjson
 
@@ -82,6 +82,7 @@ def read_members(uri: str) -> Iterator[Member]:
                 tar.members = []  # type: ignore[attr-defined]  # or memory would hold them all
                 if found.isreg():
                     yield _member(tar, found)
+            _check_end(file, tar.offset)  # type: ignore[attr-defined]
     except (tarfile.TarError, OSError, EOFError) as error:
         raise SetupError(f"{uri}: expected a whole tar, not compressed, got {error}") from error
 
@@ -98,6 +99,14 @@ def image_candidate(
     place = (Carrier.FILE, tar_uri, f"{member.offset}+{member.size}")
     problem = None if member.problem is None else (Outcome.UNREADABLE, member.problem)
     return stored_candidate(source, row, url, columns, place, problem)
+
+
+def _check_end(file: IO[bytes], offset: int) -> None:
+    """Raise EOFError unless a tar ends here: tarfile takes a broken header for the end."""
+    file.seek(offset)
+    block = file.read(tarfile.BLOCKSIZE)
+    if block.strip(b"\x00"):
+        raise EOFError(f"no header at byte {offset}")
 
 
 def _member(tar: tarfile.TarFile, found: tarfile.TarInfo) -> Member:
