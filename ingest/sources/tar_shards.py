@@ -82,7 +82,7 @@ def read_members(uri: str) -> Iterator[Member]:
                 tar.members = []  # type: ignore[attr-defined]  # or memory would hold them all
                 if found.isreg():
                     yield _member(tar, found)
-            _check_end(file, tar.offset)  # type: ignore[attr-defined]
+            _check_end(file, tar.offset)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise SetupError(f"{uri}: expected a whole tar, not compressed, got {error}") from error
 
