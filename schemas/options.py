@@ -225,9 +225,9 @@ class ResizeOptions(Options):
     size: int = option(256, "side that --resize-mode speaks of, pixels", gt=0, le=16_383)
     resize_mode: ResizeMode = option(
         "keep_ratio",
-        "keep_ratio: the shorter side becomes `size`; center_crop: then the middle square is cut "
-        "out; keep_ratio_largest: the longer side becomes `size`; border: then white is added up to "
-        "a square; no: only encoded anew",
+        "keep_ratio: the shorter side becomes `size`; center_crop: so, then cut to the middle "
+        "square; keep_ratio_largest: the longer side becomes `size`; border: so, then made square "
+        "by white; no: only encoded anew",
     )
     enlarge: bool = option(
         False, "resize, crop or border pictures too that are no larger than `size`"

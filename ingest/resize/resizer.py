@@ -112,7 +112,7 @@ def _is_plain(content: bytes, image: Image.Image, orientation: int | None) -> bo
 def _upright_pixels(image: Image.Image, orientation: int | None) -> bytes:
     """The first frame as a PGM or PPM file, which OpenCV reads as fast as it copies."""
     try:
-        mode = Image.getmodebase(image.mode)
+        mode = "L" if Image.getmodebase(image.mode) == "L" else "RGB"
         picture = over_white(image).convert(mode)
     except MemoryError:
         raise
