@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -72,7 +73,7 @@ def make_resizer(options: ResizeOptions) -> Resizer:
 
 def resize_image(content: bytes, resizer: Resizer, max_pixels: int) -> bytes:
     """The smaller copy of an image; raises InspectError, or MemoryError."""
-    with open_image(content, format_of(content), max_pixels) as image:
+    with closing(open_image(content, format_of(content), max_pixels)) as image:
         orientation, _ = read_exif(image, [])
         if _is_plain(content, image, orientation):
             copy, _ = _run(resizer, content)
@@ -110,23 +111,33 @@ def _is_plain(content: bytes, image: Image.Image, orientation: int | None) -> bo
 
 
 def _upright_pixels(image: Image.Image, orientation: int | None) -> bytes:
-    """The first frame as a PGM or PPM file, which OpenCV reads as fast as it copies."""
+    """The first frame as a PGM or PPM file, which costs OpenCV little more than a copy."""
     try:
-        mode = "L" if Image.getmodebase(image.mode) == "L" else "RGB"
-        picture = over_white(image).convert(mode)
+        picture = _flatten(image)
     except MemoryError:
         raise
     except Exception as error:
         raise InspectError(Outcome.CORRUPT, describe(error)) from error
     # Pillow turns TIFF by itself.
     turn = None if image.format == "TIFF" else _TURNS.get(orientation or 1)
-    # Pixels in one place less: the Resizer needs memory too.
-    image.close()
     if turn is not None:
         picture = picture.transpose(turn)
+    if picture is not image:
+        # Each copy of the largest pictures takes hundreds of MiB.
+        image.close()
     buffer = io.BytesIO()
     picture.save(buffer, "PPM")
     return buffer.getvalue()
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """The first frame in mode L or RGB, over white; the image itself if it is in that mode."""
+    mode = "L" if Image.getmodebase(image.mode) == "L" else "RGB"
+    image.load()
+    if image.mode == mode and "transparency" not in image.info:
+        return image
+    picture = over_white(image)
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 if __name__ == "__main__":
