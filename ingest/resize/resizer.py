@@ -39,7 +39,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 # What OpenCV and NumPy say when memory ends; the Resizer makes text of all errors.
-_MEMORY_WORDS = ("Insufficient memory", "Unable to allocate", "MemoryError")
+_MEMORY_WORDS = ("Insufficient memory", "Unable to allocate")
 
 
 def main(argv: list[str]) -> None:
@@ -93,8 +93,10 @@ def _answer(resizer: Resizer, content: bytes, side_px: int, max_pixels: int) -> 
 
 
 def _run(resizer: Resizer, content: bytes) -> tuple[bytes | None, str]:
+    """The copy, or None and what went wrong; raises MemoryError."""
     copy, *_, problem = resizer(io.BytesIO(content))
-    if problem and any(words in problem for words in _MEMORY_WORDS):
+    # Python's own MemoryError says nothing.
+    if problem == "" or any(words in (problem or "") for words in _MEMORY_WORDS):
         raise MemoryError
     return copy, problem or ""
 

@@ -217,10 +217,16 @@ def test_a_copy_longer_than_its_format_allows_is_refused_with_a_name():
     assert refusal(strip, resize_mode="no") is Outcome.TOO_MANY_PIXELS
 
 
-def test_memory_that_ends_inside_the_resizer_is_no_flaw_of_the_image(photograph):
-    words = (
-        "OpenCV(4.14.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9 bytes"
-    )
+@pytest.mark.parametrize(
+    "words",
+    [
+        "OpenCV(4.14.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9 bytes",
+        "Unable to allocate 9.00 GiB for an array with shape (9,) and data type float64",
+        str(MemoryError()),
+    ],
+    ids=["OpenCV", "NumPy", "Python"],
+)
+def test_memory_that_ends_inside_the_resizer_is_no_flaw_of_the_image(photograph, words):
     with pytest.raises(MemoryError):
         resize_image(photograph, lambda _: (None,) * 5 + (words,), MAX_PIXELS)
 
