@@ -6,7 +6,7 @@ recorded, and are refused when a later run names another value.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 Consent = Literal["honour", "record", "ignore"]
@@ -14,6 +14,10 @@ InputFormat = Literal[
     "auto", "table", "folder", "tar", "images", "img2dataset", "warc", "wat", "sitemap", "dataset"
 ]
 Profile = Literal["small", "standard", "thorough"]
+ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
+Interpolation = Literal[
+    "nearest", "linear", "bilinear", "cubic", "bicubic", "area", "lanczos", "lanczos4"
+]
 
 
 def option(default: Any, description: str, **marks: Any) -> Any:
@@ -228,6 +232,41 @@ class PackOptions(Options):
     scratch: str = option(
         "", "local folder for unfinished shards; default: the system's", speed=True
     )
+
+
+class ResizeOptions(Options):
+    """How to derive a smaller copy."""
+
+    size: int = option(256, "side that --resize-mode speaks of, pixels", gt=0, le=16_383)
+    resize_mode: ResizeMode = option(
+        "keep_ratio",
+        "keep_ratio: the shorter side becomes `size`; center_crop: so, then cut to the middle "
+        "square; keep_ratio_largest: the longer side becomes `size`; border: so, then made square "
+        "by white; no: only encoded anew",
+    )
+    enlarge: bool = option(
+        False, "resize, crop or border pictures too that are no larger than `size`"
+    )
+    downscale_interpolation: Interpolation = option("area", "how pixels are joined")
+    upscale_interpolation: Interpolation = option("lanczos", "how pixels are made, if enlarged")
+    encode_format: Literal["jpg", "png", "webp"] = option("jpg", "format of the copy")
+    encode_quality: int = option(
+        95,
+        "quality of jpg and webp, 0 to 100; of png the effort of compression, 0 to 9",
+        ge=0,
+        le=100,
+        validate_default=True,
+    )
+    skip_reencode: bool = option(
+        False, "leave the bytes of pictures that need no resizing if they are in that format"
+    )
+
+    @field_validator("encode_quality")
+    @classmethod
+    def _fits_the_format(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("encode_format") == "png" and value > 9:
+            raise ValueError("expected 0 to 9 for png")
+        return value
 
 
 class BuildOptions(DatasetOptions):

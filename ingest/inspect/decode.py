@@ -57,15 +57,11 @@ def inspect_image(content: bytes, max_pixels: int) -> Inspection:
 
 def inspect_picture(content: bytes, max_pixels: int) -> tuple[Inspection, Luma]:
     """What an image is, and its canonical pixels, uint8 [H, W]; raises InspectError."""
-    image_format = sniff_format(content)
-    if image_format is None:
-        raise InspectError(Outcome.NOT_AN_IMAGE, f"starts with {content[:16]!r}")
-    if image_format not in EXTENSIONS:
-        raise InspectError(Outcome.UNSUPPORTED_FORMAT, f"{image_format} is not decoded")
+    image_format = format_of(content)
     notes: list[str] = []
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
-        with _open(content, image_format, max_pixels) as image:
+        with open_image(content, image_format, max_pixels) as image:
             mode, (width, height) = image.mode, image.size
             num_frames = _count_frames(image, notes)
             orientation, date = read_exif(image, notes)
@@ -93,10 +89,7 @@ def small_picture(content: bytes, side_px: int, max_pixels: int) -> NDArray[np.u
 
     Raises InspectError if the bytes are no usable image.
     """
-    image_format = sniff_format(content)
-    if image_format not in EXTENSIONS:
-        raise InspectError(Outcome.NOT_AN_IMAGE, f"starts with {content[:16]!r}")
-    with _open(content, image_format, max_pixels) as image:
+    with open_image(content, format_of(content), max_pixels) as image:
         try:
             orientation, _ = read_exif(image, [])
             image.draft("RGB", (side_px, side_px))
@@ -120,7 +113,18 @@ def configure_pillow() -> None:
     Image.init()
 
 
-def _open(content: bytes, image_format: str, max_pixels: int) -> Image.Image:
+def format_of(content: bytes) -> str:
+    """The format by the first bytes; raises InspectError if it is none that is decoded."""
+    image_format = sniff_format(content)
+    if image_format is None:
+        raise InspectError(Outcome.NOT_AN_IMAGE, f"starts with {content[:16]!r}")
+    if image_format not in EXTENSIONS:
+        raise InspectError(Outcome.UNSUPPORTED_FORMAT, f"{image_format} is not decoded")
+    return image_format
+
+
+def open_image(content: bytes, image_format: str, max_pixels: int) -> Image.Image:
+    """The image, its pixels not yet decoded; raises InspectError if its header forbids that."""
     if declared := declared_size(content, image_format):
         _check_pixels(declared, max_pixels)
     pillow_format = _PILLOW_FORMATS.get(image_format, image_format.upper())

@@ -1,0 +1,1 @@
+"""Smaller copies of images: img2dataset's Resizer in killable processes, which `pool` keeps."""
