@@ -8,18 +8,27 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import Executor
+from datetime import UTC, datetime
 from functools import partial
 
 import pyarrow as pa
+from fastwarc.warc import WarcRecordType
 
 from ingest import storage
 from ingest.errors import FetchError
+from ingest.fetch.opt_out import product_token, read_opt_out
+from ingest.fetch.transfer import Answer
 from ingest.fetch.visit import Visit
+from ingest.sources.archive import read_record
+from ingest.sources.http_message import parse_message
 from ingest.sources.parquet_images import read_cells
 from ingest.spool import Region, Spool
 from schemas.candidate import Candidate, Carrier
+from schemas.options import ConsentOptions, FetchOptions
 from schemas.outcome import Outcome
 
+# A record has headers beside its image, which is checked when it is opened.
+_MAX_RECORD_BYTES = 1 << 30
 # Parquet file, row group, column.
 _Group = tuple[str, int, str]
 _Cell = Region | FetchError
@@ -29,9 +38,15 @@ class StoredBytes:
     """Reads the stored candidates of one work unit into its spool."""
 
     def __init__(
-        self, candidates: Iterable[Candidate], spool: Spool, readers: Executor, max_bytes: int
+        self,
+        candidates: Iterable[Candidate],
+        spool: Spool,
+        readers: Executor,
+        fetch: FetchOptions,
+        consent: ConsentOptions,
     ) -> None:
-        self._spool, self._readers, self._max_bytes = spool, readers, max_bytes
+        self._spool, self._readers, self._consent = spool, readers, consent
+        self._max_bytes, self._agent = fetch.max_image_bytes, product_token(fetch.user_agent)
         self._wanted: defaultdict[_Group, set[int]] = defaultdict(set)
         self._groups: dict[_Group, asyncio.Task[dict[int, _Cell]]] = {}
         for one in candidates:
@@ -43,9 +58,30 @@ class StoredBytes:
         """The visit of a candidate, with its bytes; raises FetchError."""
         if candidate.carrier is Carrier.PARQUET:
             return Visit(body=await self._read_cell(candidate), attempts=1)
-        read = partial(read_stored_file, candidate, self._max_bytes)
+        is_record = candidate.carrier is Carrier.WARC
+        max_bytes = _MAX_RECORD_BYTES if is_record else self._max_bytes
+        read = partial(read_stored_file, candidate, max_bytes)
         content = await asyncio.get_running_loop().run_in_executor(self._readers, read)
+        if is_record:
+            return self._open_record(content)
         return Visit(body=self._spool.append(content), attempts=1)
+
+    def _open_record(self, content: bytes) -> Visit:
+        """The answer in a WARC record, as it came when it was archived; raises FetchError."""
+        record = read_record(content)
+        visit = Visit(attempts=1, final_url=record.uri, fetched_at_us=_time_us(record.date))
+        body = record.block
+        if record.kind == WarcRecordType.response:
+            answer = parse_message(record.block, self._max_bytes)
+            visit.answer = Answer(answer.status, answer.headers, "")
+            found = read_opt_out(answer.headers, self._consent, self._agent, datetime.now(UTC))
+            visit.signals, visit.rule = found.signals, found.rule
+            body = answer.body
+        if visit.rule is not None:
+            visit.outcome, visit.detail = Outcome.OPT_OUT, visit.rule
+        else:
+            visit.body = self._spool.append(checked(body, self._max_bytes))
+        return visit
 
     async def _read_cell(self, candidate: Candidate) -> Region:
         group, row = _cell_of(candidate)
@@ -113,6 +149,14 @@ def checked(content: bytes, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise FetchError(Outcome.TOO_LARGE, f"expected at most {max_bytes} bytes, got more")
     return content
+
+
+def _time_us(date: str) -> int | None:
+    """A WARC-Date as microseconds since 1970."""
+    try:
+        return int(datetime.fromisoformat(date).timestamp() * 1e6)
+    except ValueError:
+        return None
 
 
 def _cell_of(candidate: Candidate) -> tuple[_Group, int]:

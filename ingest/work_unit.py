@@ -152,8 +152,10 @@ class Engine:
         try:
             candidates, plan_sha256 = read_plan_part(self._options.output, shard)
             items = [Item(candidate) for candidate in candidates]
-            max_bytes = self._options.fetch.max_image_bytes
-            unit = _Unit(spool, StoredBytes(candidates, spool, self._readers, max_bytes))
+            stored = StoredBytes(
+                candidates, spool, self._readers, self._options.fetch, self._options.consent
+            )
+            unit = _Unit(spool, stored)
             async with asyncio.TaskGroup() as group:
                 for item in items:
                     await self._window.acquire()
@@ -201,11 +203,12 @@ class Engine:
         candidate = item.candidate
         if candidate.problem is not None:
             item.outcome, item.detail = candidate.problem, candidate.problem_detail
-        elif candidate.carrier is Carrier.URL:
+            return
+        if candidate.carrier is Carrier.URL:
             item.visit = await self._crawler.visit(candidate.url, unit.spool)
-            item.outcome, item.detail = item.visit.outcome, item.visit.detail
         else:
             item.visit = await unit.stored.read(candidate)
+        item.outcome, item.detail = item.visit.outcome, item.visit.detail
 
     async def _finish(self, content: ShardContent, spool: Spool) -> Commit:
         """Pack in the packing thread, so that the next shard goes on meanwhile."""

@@ -10,7 +10,7 @@ from ingest.errors import FetchError
 from ingest.fetch.address_guard import AddressGuard
 from ingest.fetch.client import HttpClient, Request
 from ingest.fetch.inline import inline_bytes, is_inline
-from ingest.fetch.opt_out import read_opt_out
+from ingest.fetch.opt_out import product_token, read_opt_out
 from ingest.fetch.politeness import HostGate
 from ingest.fetch.publisher import Publishers
 from ingest.fetch.resolver import Resolver
@@ -37,7 +37,7 @@ class Crawler:
 
     def __init__(self, options: BuildOptions, num_processes: int = 1) -> None:
         self._options = options
-        self._agent = options.fetch.user_agent.split("/")[0].split(" ")[0].lower()
+        self._agent = product_token(options.fetch.user_agent)
         guard = AddressGuard(options.fetch.allow_network)
         self._gate = HostGate(options.politeness, num_processes)
         self._slots = asyncio.Semaphore(options.fetch.connections)

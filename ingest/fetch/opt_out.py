@@ -28,6 +28,11 @@ class OptOut:
 NO_SIGNALS = OptOut((), None)
 
 
+def product_token(user_agent: str) -> str:
+    """The name by which publishers speak of us, in lower case: the agent up to its version."""
+    return user_agent.split("/")[0].split(" ")[0].lower()
+
+
 def read_opt_out(
     headers: Mapping[str, Sequence[str]], options: ConsentOptions, agent: str, now: datetime
 ) -> OptOut:

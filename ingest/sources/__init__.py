@@ -8,7 +8,16 @@ import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.errors import SetupError
-from ingest.sources import dataset, folder, img2dataset, parquet_images, tar_shards, url_table
+from ingest.sources import (
+    common_crawl,
+    dataset,
+    folder,
+    img2dataset,
+    parquet_images,
+    sitemap,
+    tar_shards,
+    url_table,
+)
 from ingest.sources.parquet import opened_parquet
 from ingest.sources.piece import Piece, Source
 from ingest.sources.row import find_column
@@ -27,9 +36,22 @@ _SOURCES = {
     img2dataset.KIND: Source(
         img2dataset.split_img2dataset, img2dataset.read_img2dataset, img2dataset.count_img2dataset
     ),
+    common_crawl.WAT: Source(common_crawl.split_wat, common_crawl.read_wat, common_crawl.count_wat),
+    common_crawl.WARC: Source(
+        common_crawl.split_warc, common_crawl.read_warc, common_crawl.count_warc
+    ),
+    sitemap.KIND: Source(sitemap.split_sitemap, sitemap.read_sitemap, sitemap.count_sitemap),
     dataset.KIND: Source(dataset.split_dataset, dataset.read_dataset, dataset.count_dataset),
 }
-_KIND_OF_SUFFIX = {tar_shards.SUFFIX: tar_shards.KIND}
+_KIND_OF_SUFFIX = {
+    tar_shards.SUFFIX: tar_shards.KIND,
+    ".wat": common_crawl.WAT,
+    ".wat.gz": common_crawl.WAT,
+    ".warc": common_crawl.WARC,
+    ".warc.gz": common_crawl.WARC,
+    ".xml": sitemap.KIND,
+    ".xml.gz": sitemap.KIND,
+}
 
 
 def expand_inputs(options: PlanOptions) -> list[str]:

@@ -42,11 +42,12 @@ _META_BYTES = 4096
 
 # Lazy loading has no standard: these are the names that its libraries use.
 _SINGLE = ("src", "data-src", "data-original", "data-lazy-src", "data-lazy", "data-srcfull")
-_SETS = ("srcset", "data-srcset", "data-lazy-srcset", "data-original-set")
-_ATTRIBUTES = {
-    "img": (*_SINGLE, *_SETS),
-    "image": (*_SINGLE, *_SETS),
-    "source": _SETS,
+SETS = ("srcset", "data-srcset", "data-lazy-srcset", "data-original-set")
+# What names an image, by tag.
+ATTRIBUTES = {
+    "img": (*_SINGLE, *SETS),
+    "image": (*_SINGLE, *SETS),
+    "source": SETS,
     "video": ("poster", "data-poster"),
     "input": ("src",),
 }
@@ -67,22 +68,17 @@ class LinkCollector:
         """Resolve what follows against a `<base href>`."""
         self._set_base(self._absolute(href) or self._base)
 
-    def add(self, url: str, attribute: str, alt: str | None = None) -> None:
-        """Add a link as it is written; what is no URL of the web is left out."""
-        absolute = self._absolute(url)
+    def add(self, tag: str, name: str, value: str, alt: str | None = None) -> None:
+        """Add what an attribute names, of a set the largest; what is not of the web is left out."""
+        url = largest_of(value) if name in SETS else value
+        absolute = self._absolute(url) if url else None
         if absolute is None:
             return
         known = self._found.get(absolute)
         if known is None:
-            self._found[absolute] = ImageLink(absolute, attribute, alt or None)
+            self._found[absolute] = ImageLink(absolute, f"{tag}@{name}", alt or None)
         elif alt and known.alt is None:
             self._found[absolute] = known._replace(alt=alt)
-
-    def add_set(self, srcset: str, attribute: str, alt: str | None = None) -> None:
-        """Add the largest picture of a `srcset`."""
-        largest = largest_of(srcset)
-        if largest:
-            self.add(largest, attribute, alt)
 
     def links(self) -> list[ImageLink]:
         """All links so far."""
@@ -107,7 +103,7 @@ class LinkCollector:
             return None
         if url.startswith("//"):
             return self._if_web(self._scheme + url)
-        if "./" in url or "\\" in url:
+        if "./" in url or "\\" in url or url.endswith("."):
             try:
                 return self._if_web(urljoin(self._base, url.replace("\\", "/")))
             except ValueError:
@@ -130,15 +126,14 @@ def image_links(page: str, page_url: str) -> list[ImageLink]:
         elif tag == "meta":
             name = (attributes("property") or attributes("name") or "").lower()
             if name in META_NAMES:
-                found.add(attributes("content") or "", f"meta@{name}")
+                found.add(tag, name, attributes("content") or "")
         elif tag == "link":
             if "image_src" in (attributes("rel") or "").lower().split():
-                found.add(attributes("href") or "", "link@image_src")
+                found.add(tag, "image_src", attributes("href") or "")
         elif tag != "input" or (attributes("type") or "").lower() == "image":
-            for name in _ATTRIBUTES[tag]:
+            for name in ATTRIBUTES[tag]:
                 if value := attributes(name):
-                    add = found.add_set if name in _SETS else found.add
-                    add(value, f"{tag}@{name}", attributes("alt"))
+                    found.add(tag, name, value, attributes("alt"))
     return found.links()
 
 

@@ -11,7 +11,7 @@ from ingest.sources import split_input
 from ingest.spool import Spool
 from ingest.stored import StoredBytes
 from schemas.candidate import Carrier
-from schemas.options import PlanOptions
+from schemas.options import ConsentOptions, FetchOptions, PlanOptions
 from schemas.outcome import Outcome
 from tests.reading import read_input
 
@@ -36,7 +36,8 @@ def stored_bytes(candidates, max_bytes=1000):
 
     spool = Spool(0, "")
     with ThreadPoolExecutor(4) as readers:
-        reader = StoredBytes(candidates, spool, readers, max_bytes)
+        fetch = FetchOptions(max_image_bytes=max_bytes)
+        reader = StoredBytes(candidates, spool, readers, fetch, ConsentOptions())
         found = asyncio.run(read_all(reader, spool))
     spool.close()
     return found
