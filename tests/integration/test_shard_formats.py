@@ -10,12 +10,14 @@ import pytest
 
 from ingest import storage
 from ingest.audit.verify import audit
+from schemas.manifest import encode
 from tests.building import (
     HOST,
     build,
     commits_of,
     ledger_of,
     picture_site,
+    record_of,
     shards_of,
     uncurated,
     write_urls,
@@ -123,8 +125,9 @@ def test_a_retry_keeps_the_format(world, copied):
     assert audit(str(copied)).findings == []
 
 
-def test_a_shard_in_a_format_that_the_build_does_not_name_is_found(world, copied):
-    path = copied / "build.json"
-    path.write_text(path.read_text().replace('"format": "arrow"', '"format": "tar"'))
+def test_shards_in_a_format_that_the_build_does_not_name_are_found(copied):
+    record = record_of(copied)
+    record.build.options["pack"]["format"] = "tar"
+    (copied / "dataset.json").write_bytes(encode(record.sealed()))
     found = [str(one) for one in audit(str(copied)).findings]
-    assert any(one.startswith("build.json: ") for one in found)
+    assert "commits/00000.json: format: expected tar, got arrow" in found
