@@ -55,7 +55,7 @@ def pack_shard(content: ShardContent, spool: Spool, dataset: str, options: PackO
     """Write the files of a shard and commit it; the commit that counts, ours or an earlier one."""
     kept = [item for item in content.items if item.outcome is Outcome.KEPT]
     with storage.staged(storage.join(dataset, "shards"), options.scratch) as local:
-        with local.open("wb", buffering=0) as file:
+        with local.open("wb") as file:
             written = _WRITERS[options.format](_samples(kept, spool), file)
         shard_file = content_path("shards", content.shard, written.sha256, options.format)
         storage.publish(local, storage.join(dataset, shard_file))
