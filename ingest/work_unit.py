@@ -219,7 +219,7 @@ class Engine:
                 self._progress.add(item.outcome)
                 self._progress.add(Outcome.KEPT, -1)
         options = self._options
-        pack = partial(pack_shard, content, spool, options.output, options.pack.scratch)
+        pack = partial(pack_shard, content, spool, options.output, options.pack)
         return await self._loop.run_in_executor(self._packer, pack)
 
 

@@ -2,6 +2,7 @@
 
     Candidate      plan  -> build             plan/*.parquet
     LedgerRow      build -> audit, retry      ledger/*.parquet
+    ArrowSample    build -> trainer, people   shards/*.arrow
     Commit         build -> seal, audit       commits/*.json, manifest.parquet
     PlanRecord, BuildRecord, DatasetRecord    plan.json, build.json, dataset.json
     CanaryResult   build -> seal, audit       canaries/*.parquet

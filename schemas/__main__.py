@@ -13,6 +13,7 @@ from schemas.evaluation import Canary
 from schemas.ledger import LedgerRow
 from schemas.manifest import Commit
 from schemas.options import BuildOptions, Options, PlanOptions, is_marked
+from schemas.shard import ArrowSample
 from schemas.tombstone import Tombstone
 
 _FOLDER = Path(__file__).parent
@@ -36,6 +37,7 @@ def documentation() -> str:
     records: dict[str, type[Record]] = {
         "Candidate: a row of `plan/*.parquet`": Candidate,
         "LedgerRow: a row of `ledger/*.parquet`": LedgerRow,
+        "ArrowSample: a row of `shards/*.arrow`": ArrowSample,
         "Commit: `commits/*.json`, and a row of `manifest.parquet`": Commit,
         "CanaryResult: a row of `canaries/*.parquet`": CanaryResult,
         "Tombstone: a row of `tombstones/*.parquet`": Tombstone,

@@ -228,7 +228,9 @@ class PackOptions(Options):
     preview_px: int = option(
         160, "longest side of the previews of near copies in the ledger; 0: none", ge=0, le=1024
     )
-    format: Literal["tar"] = option("tar", "format of the shards")
+    format: Literal["tar", "arrow"] = option(
+        "tar", "format of the shards: tar (WebDataset) or arrow (Arrow IPC file, memory-mappable)"
+    )
     scratch: str = option(
         "", "local folder for unfinished shards; default: the system's", speed=True
     )

@@ -184,6 +184,7 @@ def _check_row(dataset: str, record: DatasetRecord, row: Commit) -> list[Finding
         path,
         schema_version=(SCHEMA_VERSION, row.schema_version),
         build_sha256=(record.build_sha256, row.build_sha256),
+        format=(_format(record.build), row.shard_file.rpartition(".")[2]),
     )
     try:
         content = storage.read_bytes(storage.join(dataset, path))
@@ -191,6 +192,12 @@ def _check_row(dataset: str, record: DatasetRecord, row: Commit) -> list[Finding
     except FileNotFoundError:
         findings.append(Finding(path, "expected a file, got none"))
     return findings + check_shard(dataset, row)
+
+
+def _format(build: BuildRecord) -> str | None:
+    """The recorded format of the shards."""
+    pack = build.options.get("pack")
+    return pack.get("format") if isinstance(pack, dict) else None
 
 
 def _count_uncommitted(dataset: str, rows: list[Commit]) -> int:

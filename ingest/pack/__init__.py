@@ -1,1 +1,1 @@
-"""From items to a sealed dataset: `tar` and `ledger`, then `commit`, then `seal`."""
+"""From items to a sealed dataset: `tar` or `arrow`, and `ledger`, then `commit`, then `seal`."""

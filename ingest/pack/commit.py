@@ -1,4 +1,4 @@
-"""Items of a finished shard -> tar, ledger and commit: written once, the commit last."""
+"""Items of a finished shard -> shard, ledger and commit: written once, the commit last."""
 
 import io
 from collections import Counter
@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.inspect.header import EXTENSIONS
+from ingest.pack.arrow import write_arrow
 from ingest.pack.ledger import Item, ledger_table, sample_json
-from ingest.pack.tar import Sample, write_tar
+from ingest.pack.sample import Sample
+from ingest.pack.tar import write_tar
 from ingest.spool import Spool
 from schemas.certificate import set_of
 from schemas.manifest import (
@@ -23,7 +25,10 @@ from schemas.manifest import (
     plan_part_path,
 )
 from schemas.merkle import merkle_root
+from schemas.options import PackOptions
 from schemas.outcome import Outcome
+
+_WRITERS = {"tar": write_tar, "arrow": write_arrow}
 
 
 @dataclass(frozen=True)
@@ -46,15 +51,15 @@ def read_commit(dataset: str, shard: int) -> Commit | None:
         return None
 
 
-def pack_shard(content: ShardContent, spool: Spool, dataset: str, scratch: str) -> Commit:
+def pack_shard(content: ShardContent, spool: Spool, dataset: str, options: PackOptions) -> Commit:
     """Write the files of a shard and commit it; the commit that counts, ours or an earlier one."""
     kept = [item for item in content.items if item.outcome is Outcome.KEPT]
-    with storage.staged(storage.join(dataset, "shards"), scratch) as local:
-        with local.open("wb", buffering=0) as file:
-            tar = write_tar(_samples(kept, spool), file)
-        shard_file = content_path("shards", content.shard, tar.sha256, "tar")
+    with storage.staged(storage.join(dataset, "shards"), options.scratch) as local:
+        with local.open("wb") as file:
+            written = _WRITERS[options.format](_samples(kept, spool), file)
+        shard_file = content_path("shards", content.shard, written.sha256, options.format)
         storage.publish(local, storage.join(dataset, shard_file))
-    for item, offset in zip(kept, tar.offsets, strict=True):
+    for item, offset in zip(kept, written.offsets, strict=True):
         item.offset_bytes = offset
     ledger = _ledger_bytes(content)
     ledger_sha256 = digest(ledger)
@@ -66,8 +71,8 @@ def pack_shard(content: ShardContent, spool: Spool, dataset: str, scratch: str) 
         plan_file=plan_part_path(content.shard),
         plan_sha256=content.plan_sha256,
         shard_file=shard_file,
-        shard_bytes=tar.num_bytes,
-        shard_sha256=tar.sha256,
+        shard_bytes=written.num_bytes,
+        shard_sha256=written.sha256,
         ledger_file=ledger_file,
         ledger_bytes=len(ledger),
         ledger_sha256=ledger_sha256,
@@ -77,7 +82,7 @@ def pack_shard(content: ShardContent, spool: Spool, dataset: str, scratch: str) 
         outcomes=_count(content.items),
         exact_copies=_copies(content.items, Outcome.DUPLICATE_EXACT),
         near_copies=_copies(content.items, Outcome.DUPLICATE_NEAR),
-        merkle_root=merkle_root(tar.leaves).hex(),
+        merkle_root=merkle_root(written.leaves).hex(),
     )
     check_conservation(commit)
     return _publish(commit, dataset)
@@ -116,9 +121,13 @@ def _samples(kept: list[Item], spool: Spool) -> Iterator[Sample]:
         yield Sample(
             id=item.candidate.id,
             extension=EXTENSIONS[item.inspection.format],
-            content=spool.read(item.visit.body),
+            url=item.candidate.url,
             sha256=item.inspection.sha256,
-            json=sample_json(item),
+            width_px=item.inspection.width_px,
+            height_px=item.inspection.height_px,
+            phash=item.inspection.views[0].code.hex(),
+            provenance=sample_json(item),
+            image=spool.read(item.visit.body),
         )
 
 

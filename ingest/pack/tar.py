@@ -5,11 +5,10 @@ alone. Source: POSIX.1-1988, section 10.1.1.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import IO
 
-from schemas.merkle import sample_leaf
+from ingest.pack.sample import Sample, WrittenShard
 
 BLOCK = 512
 _END = bytes(2 * BLOCK)
@@ -21,27 +20,6 @@ _AFTER_CHECKSUM = (
     b"0" + bytes(100) + b"ustar\x0000" + bytes(64) + b"0000000\x000000000\x00" + bytes(167)
 )
 _FIXED_SUM = sum(_BEFORE_SIZE) + sum(_MTIME) + 8 * ord(" ") + sum(_AFTER_CHECKSUM)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One kept image: its key, its bytes as received with their digest, and its JSON."""
-
-    id: str
-    extension: str
-    content: bytes
-    sha256: str
-    json: bytes
-
-
-@dataclass(frozen=True)
-class TarShard:
-    """What was written: size, digest, offset of each image, and the samples' Merkle leaves."""
-
-    num_bytes: int
-    sha256: str
-    offsets: list[int]
-    leaves: list[bytes]
 
 
 def member_header(name: str, size: int) -> bytes:
@@ -56,7 +34,7 @@ def member_header(name: str, size: int) -> bytes:
     return b"".join((name_field, _BEFORE_SIZE, size_field, _MTIME, checksum, _AFTER_CHECKSUM))
 
 
-def write_tar(samples: Iterable[Sample], file: IO[bytes]) -> TarShard:
+def write_tar(samples: Iterable[Sample], file: IO[bytes]) -> WrittenShard:
     """Write a shard of samples in the given order; the same samples give the same bytes."""
     digest, pending, pending_bytes = sha256(), list[bytes](), 0
     position, offsets, leaves = 0, list[int](), list[bytes]()
@@ -71,16 +49,15 @@ def write_tar(samples: Iterable[Sample], file: IO[bytes]) -> TarShard:
 
     for sample in samples:
         members = (
-            member_header(f"{sample.id}.{sample.extension}", len(sample.content)),
-            sample.content,
-            bytes(-len(sample.content) % BLOCK),
-            member_header(f"{sample.id}.json", len(sample.json)),
-            sample.json,
-            bytes(-len(sample.json) % BLOCK),
+            member_header(f"{sample.id}.{sample.extension}", len(sample.image)),
+            sample.image,
+            bytes(-len(sample.image) % BLOCK),
+            member_header(f"{sample.id}.json", len(sample.provenance)),
+            sample.provenance,
+            bytes(-len(sample.provenance) % BLOCK),
         )
         offsets.append(position + BLOCK)
-        json_digest = sha256(sample.json).digest()
-        leaves.append(sample_leaf(sample.id, bytes.fromhex(sample.sha256), json_digest))
+        leaves.append(sample.leaf())
         pending.extend(members)
         num_bytes = sum(map(len, members))
         position, pending_bytes = position + num_bytes, pending_bytes + num_bytes
@@ -88,4 +65,4 @@ def write_tar(samples: Iterable[Sample], file: IO[bytes]) -> TarShard:
             flush()
     pending.append(_END)
     flush()
-    return TarShard(position + len(_END), digest.hexdigest(), offsets, leaves)
+    return WrittenShard(position + len(_END), digest.hexdigest(), offsets, leaves)

@@ -54,6 +54,7 @@ def world(tmp_path_factory):
         inputs = (f"--input={urls}", "--shard-candidates=70")
         build(folder / "clean", *inputs, f"--eval-index={folder / 'eval.index'}")
         build(folder / "dirty", *inputs)
+        build(folder / "dirty-arrow", *inputs, "--format=arrow")
     return folder, copies
 
 
@@ -120,32 +121,32 @@ def test_the_command_prints_the_certificate_and_writes_it_as_json(world, tmp_pat
     assert "not decontaminated" in refused.stderr
 
 
-def test_a_later_decontamination_removes_the_same_by_tombstones(world):
+@pytest.mark.parametrize("name", ["dirty", "dirty-arrow"])
+def test_a_later_decontamination_removes_the_same_by_tombstones(world, name):
     folder, _ = world
-    arguments = ("decontaminate", folder / "dirty", f"--eval-index={folder / 'eval.index'}")
+    dirty = folder / name
+    arguments = ("decontaminate", dirty, f"--eval-index={folder / 'eval.index'}")
     finished = uncurated(*arguments)
     assert finished.returncode == 0, finished.stderr
     tombstones = [
-        row
-        for path in (folder / "dirty" / "tombstones").iterdir()
-        for row in pq.read_table(path).to_pylist()
+        row for path in (dirty / "tombstones").iterdir() for row in pq.read_table(path).to_pylist()
     ]
     clean = {
         path_of(row): row["outcome"]
         for row in ledger_of(folder / "clean")
         if row["outcome"].startswith("duplicate_")
     }
-    ids = {row["id"]: path_of(row) for row in ledger_of(folder / "dirty")}
+    ids = {row["id"]: path_of(row) for row in ledger_of(dirty)}
     removed = {ids[row["id"]]: row["outcome"] for row in tombstones}
     assert removed.items() <= clean.items()
     # Without the certainty of each bit a few far copies are not even suspects.
     assert len(removed) >= 0.9 * len(clean)
-    audited = uncurated("audit", folder / "dirty")
+    audited = uncurated("audit", dirty)
     assert audited.returncode == 0, audited.stdout
     assert f"removed after the fact: {len(removed)} images" in audited.stdout
-    before = {path: path.read_bytes() for path in (folder / "dirty").rglob("*.parquet")}
+    before = {path: path.read_bytes() for path in (dirty).rglob("*.parquet")}
     assert uncurated(*arguments).returncode == 0
-    assert before == {path: path.read_bytes() for path in (folder / "dirty").rglob("*.parquet")}
-    path = next((folder / "dirty" / "tombstones").iterdir())
+    assert before == {path: path.read_bytes() for path in (dirty).rglob("*.parquet")}
+    path = next((dirty / "tombstones").iterdir())
     path.write_bytes(path.read_bytes()[:-1])
-    assert f"tombstones/{path.name}: sha256" in uncurated("audit", folder / "dirty").stdout
+    assert f"tombstones/{path.name}: sha256" in uncurated("audit", dirty).stdout

@@ -6,6 +6,7 @@ import subprocess
 from hashlib import sha256
 
 import pyarrow.dataset
+import pyarrow.ipc
 import pytest
 from PIL import Image
 
@@ -15,7 +16,7 @@ NUM_PICTURES = 60
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def world(tmp_path_factory):
     from ingest.miniweb.server import MiniWeb
 
     folder = tmp_path_factory.mktemp("outsiders")
@@ -23,8 +24,22 @@ def built(tmp_path_factory):
         urls = [web.url(HOST, f"/{number}") for number in range(NUM_PICTURES)]
         urls.append(web.url(HOST, "/missing"))
         table = write_urls(folder / "urls.csv", urls)
-        build(folder / "dataset", f"--input={table}", "--shard-candidates=25")
-    return folder / "dataset"
+        for kind in ("tar", "arrow"):
+            arguments = (f"--input={table}", "--shard-candidates=25", f"--format={kind}")
+            build(folder / kind, *arguments)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(world):
+    """A dataset of tar shards."""
+    return world / "tar"
+
+
+@pytest.fixture(scope="module")
+def arrow_files(world):
+    """The shards of a dataset of the same samples in Arrow's format."""
+    return shard_files(world / "arrow")
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +88,7 @@ def test_hugging_face_datasets_reads_the_shards_and_the_ledger(built, kept, tmp_
         sample["__key__"]: next(sample[name] for name in extensions if sample[name]).size
         for sample in streamed
     }
-    upright = {5, 6, 7, 8}
-    for key, row in kept.items():
-        stored = (row["width_px"], row["height_px"])
-        turned = row["exif_orientation"] in upright
-        assert sizes[key] == (stored[::-1] if turned else stored)
+    assert sizes == {key: size_of(row) for key, row in kept.items()}
     ledger = datasets.load_dataset(
         "parquet",
         data_files=str(built / "ledger" / "*.parquet"),
@@ -85,6 +96,55 @@ def test_hugging_face_datasets_reads_the_shards_and_the_ledger(built, kept, tmp_
         cache_dir=str(tmp_path),
     )
     assert len(ledger) == NUM_PICTURES + 1
+
+
+def size_of(row):
+    """Width and height of the upright picture, by its ledger row."""
+    stored = (row["width_px"], row["height_px"])
+    return stored[::-1] if row["exif_orientation"] in {5, 6, 7, 8} else stored
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("streaming", [False, True], ids=["mapped", "streamed"])
+def test_hugging_face_datasets_decodes_arrow_shards(arrow_files, kept, tmp_path, streaming):
+    import datasets
+
+    loaded = datasets.load_dataset(
+        "arrow",
+        data_files=arrow_files,
+        split="train",
+        streaming=streaming,
+        cache_dir=str(tmp_path),
+    )
+    pictures = loaded.cast_column("image", datasets.Image())
+    sizes = {one["id"]: one["image"].size for one in pictures}
+    assert sizes == {key: size_of(row) for key, row in kept.items()}
+
+
+def test_pyarrow_maps_arrow_shards(arrow_files, kept):
+    found = {}
+    for path in arrow_files:
+        with pyarrow.memory_map(path) as mapped:
+            table = pyarrow.ipc.open_file(mapped).read_all()
+            for row in table.to_pylist():
+                found[row["id"]] = sha256(row["image"]).hexdigest()
+                assert row["sha256"] == found[row["id"]]
+            del table
+    assert found == {key: row["sha256"] for key, row in kept.items()}
+
+
+def test_duckdb_asks_arrow_shards_through_pyarrow(arrow_files, kept):
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.register("shards", pyarrow.dataset.dataset(arrow_files, format="arrow"))
+        (found,) = connection.sql(
+            "SELECT count(*), sum(octet_length(image)), sum(width_px) FROM shards "
+            "WHERE json_extract_string(provenance, '$.columns.caption') LIKE 'caption of %'"
+        ).fetchall()
+    rows = kept.values()
+    expected = (sum(row[name] for row in rows) for name in ("num_bytes", "width_px"))
+    assert found == (NUM_PICTURES, *expected)
 
 
 def test_duckdb_reads_ledger_manifest_and_plan(built):

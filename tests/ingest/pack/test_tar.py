@@ -6,21 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.pack.tar import Sample, member_header, write_tar
+from ingest.pack.tar import member_header, write_tar
 from schemas.merkle import sample_leaf
-
-samples = st.lists(
-    st.builds(
-        lambda number, content, json: Sample(
-            f"{number:032x}", "jpg", content, sha256(content).hexdigest(), json
-        ),
-        st.integers(0, 2**128 - 1),
-        st.binary(max_size=2000),
-        st.binary(max_size=700),
-    ),
-    max_size=8,
-    unique_by=lambda sample: sample.id,
-)
+from tests.samples import samples
 
 
 @given(samples)
@@ -34,7 +22,10 @@ def test_tarfile_reads_back_what_was_written(written):
         members = [(one.name, tar.extractfile(one).read()) for one in tar.getmembers()]
     expected = []
     for sample in written:
-        expected += [(f"{sample.id}.jpg", sample.content), (f"{sample.id}.json", sample.json)]
+        expected += [
+            (f"{sample.id}.{sample.extension}", sample.image),
+            (f"{sample.id}.json", sample.provenance),
+        ]
     assert members == expected
 
 
@@ -43,9 +34,9 @@ def test_offsets_and_leaves_are_those_of_the_images(written):
     buffer = io.BytesIO()
     shard = write_tar(written, buffer)
     for sample, offset, leaf in zip(written, shard.offsets, shard.leaves, strict=True):
-        assert buffer.getvalue()[offset : offset + len(sample.content)] == sample.content
-        json_digest = sha256(sample.json).digest()
-        assert leaf == sample_leaf(sample.id, sha256(sample.content).digest(), json_digest)
+        assert buffer.getvalue()[offset : offset + len(sample.image)] == sample.image
+        json_digest = sha256(sample.provenance).digest()
+        assert leaf == sample_leaf(sample.id, sha256(sample.image).digest(), json_digest)
 
 
 @given(st.text("abcdef0123456789.", min_size=1, max_size=100), st.integers(0, 8**11 - 1))
