@@ -24,11 +24,12 @@ from ingest.pack.commit import ShardContent, pack_shard, read_commit
 from ingest.pack.ledger import Item
 from ingest.plan_part import read_plan_part
 from ingest.progress import ProgressSender
-from ingest.spool import Spool
+from ingest.resize.pool import ResizerPool
+from ingest.spool import Region, Spool
 from ingest.stored import StoredBytes
 from schemas.candidate import Carrier
 from schemas.manifest import Commit, RetryRecord, canary_path, generation_of
-from schemas.options import BuildOptions, Consent
+from schemas.options import BuildOptions, Consent, DerivedOptions
 from schemas.outcome import Outcome
 
 _SHARDS_UNDER_WAY = 3
@@ -68,7 +69,11 @@ class Engine:
         self._progress = ProgressSender(run.progress_address)
         self._loop = asyncio.SelectorEventLoop(CoalescingSelector())
         self._spools = [Spool(i, options.pack.scratch) for i in range(_SHARDS_UNDER_WAY)]
-        self._decoders = DecoderPool(options.inspect, [spool.descriptor for spool in self._spools])
+        descriptors = [spool.descriptor for spool in self._spools]
+        self._decoders = DecoderPool(options.inspect, descriptors)
+        self._resizers = None
+        if isinstance(options, DerivedOptions):
+            self._resizers = ResizerPool(options.resize, options.inspect, descriptors)
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="pack")
         self._matcher = Matcher(options, self._decoders, self._packer)
         self._readers = ThreadPoolExecutor(_FILE_READERS, thread_name_prefix="read")
@@ -115,6 +120,8 @@ class Engine:
         """End all processes, threads and connections; what is not committed is lost."""
         self._loop.run_until_complete(self._abandon())
         self._decoders.close()
+        if self._resizers is not None:
+            self._resizers.close()
         self._packer.shutdown()
         self._readers.shutdown()
         self._progress.close()
@@ -188,8 +195,7 @@ class Engine:
         try:
             await self._get(item, unit)
             if item.visit and item.visit.body:
-                item.inspection = await self._decoders.inspect(item.visit.body)
-                heed_assertion(item.visit, item.inspection, self._options.consent.c2pa)
+                item.inspection = await self._inspect(item, item.visit, item.visit.body, unit)
         except (FetchError, InspectError) as error:
             item.outcome, item.detail = error.outcome, error.detail
         finally:
@@ -198,6 +204,16 @@ class Engine:
         self._progress.add(item.outcome or Outcome.KEPT, num_bytes=num_bytes)
         if item.inspection is not None:
             await self._matcher.add(item, unit.unmatched)
+
+    async def _inspect(self, item: Item, visit: Visit, body: Region, unit: _Unit) -> Inspection:
+        """What the image is; of a copy, if smaller ones are to be packed: `body` is then its."""
+        inspection = await self._decoders.inspect(body)
+        heed_assertion(visit, inspection, self._options.consent.c2pa)
+        if self._resizers is None:
+            return inspection
+        visit.body = unit.spool.append(await self._resizers.resize(body))
+        item.original_sha256 = inspection.sha256
+        return await self._decoders.inspect(visit.body)
 
     async def _get(self, item: Item, unit: _Unit) -> None:
         candidate = item.candidate

@@ -15,6 +15,7 @@ from pipelines.subcommands import (
     run_index,
     run_plan,
     run_report,
+    run_resize,
     run_retry,
 )
 from schemas.command_options import (
@@ -26,6 +27,7 @@ from schemas.command_options import (
     ForecastOptions,
     IndexOptions,
     ReportOptions,
+    ResizeCommandOptions,
     RetryOptions,
 )
 from schemas.options import BuildOptions, DatasetOptions, Options, PlanOptions
@@ -109,6 +111,17 @@ COMMANDS = {
             "uncurated retry DATASET",
             "uncurated retry DATASET --outcomes dns,timeout,http_429,deferred",
             """uncurated retry DATASET --outcomes timeout --where "url LIKE '%.example.org/%'" """,
+        ),
+        takes_beam=True,
+    ),
+    "resize": Command(
+        "derive a dataset of smaller copies, each with the digest of its original",
+        (ResizeCommandOptions,),
+        run_resize,
+        (
+            "uncurated resize DATASET --output SMALLER --size 256",
+            "uncurated resize DATASET --output SMALLER --size 224 --resize-mode center_crop \\",
+            "    --encode-format webp --encode-quality 90 --format arrow",
         ),
         takes_beam=True,
     ),

@@ -17,7 +17,7 @@ from ingest.sampling import shard_of
 from pipelines.options import read_nested
 from schemas.command_options import RetryOptions
 from schemas.manifest import BUILD_FILE, BuildRecord, DatasetRecord, RetryRecord, decode
-from schemas.options import BuildOptions, PlanOptions
+from schemas.options import BuildOptions, DerivedOptions, PlanOptions
 
 _log = logging.getLogger(__name__)
 
@@ -146,4 +146,4 @@ def build_options(dataset: str, arguments: argparse.Namespace) -> BuildOptions:
     index = record.eval_index
     if index is not None and not merged["match"].get("eval_index"):
         merged["match"] = {**merged["match"], "eval_index": index.uri}
-    return BuildOptions.model_validate(merged)
+    return (DerivedOptions if "resize" in merged else BuildOptions).model_validate(merged)

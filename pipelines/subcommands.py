@@ -17,10 +17,11 @@ from schemas.command_options import (
     ForecastOptions,
     IndexOptions,
     ReportOptions,
+    ResizeCommandOptions,
     RetryOptions,
 )
 from schemas.manifest import PLAN_FILE, DatasetRecord, PlanRecord, decode
-from schemas.options import BuildOptions, DatasetOptions, PlanOptions
+from schemas.options import BuildOptions, DatasetOptions, DerivedOptions, PlanOptions
 
 _log = logging.getLogger(__name__)
 
@@ -37,26 +38,15 @@ def run_plan(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
 
 def run_build(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
     """Build a dataset, planning it first if need be."""
-    from pipelines.build import build
-    from pipelines.progress import show_progress
-
     options = read_options(BuildOptions, arguments)
     _warn_of_anonymity(options)
     plan_record = _find_plan(arguments, options.output, beam_arguments)
-    with show_progress(plan_record.num_candidates, beam_arguments) as address:
-        record = build(options, plan_record, beam_arguments, address)
-    if record is None:
-        _say("submitted; `uncurated audit` will tell when the dataset is complete")
-        return 0
-    print_summary(options.output, record)
-    return 0
+    return _build(options, plan_record, beam_arguments)
 
 
 def run_retry(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
     """Ask anew for candidates that failed."""
     from ingest.retry import Ask
-    from pipelines.build import build
-    from pipelines.progress import show_progress
     from pipelines.retry import build_options, plan_retry
 
     asked = read_options(RetryOptions, arguments)
@@ -70,14 +60,25 @@ def run_retry(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
         f"{retry.first_shard} to {retry.first_shard + retry.num_shards - 1}"
     )
     plan_record = _find_plan(argparse.Namespace(), asked.dataset, beam_arguments)
-    total = plan_record.num_candidates + retry.num_candidates
-    with show_progress(total, beam_arguments) as address:
-        record = build(options, plan_record, beam_arguments, address)
-    if record is None:
-        _say("submitted; `uncurated audit` will tell when the dataset is complete")
-        return 0
-    print_summary(asked.dataset, record)
-    return 0
+    return _build(options, plan_record, beam_arguments, retry.num_candidates)
+
+
+def run_resize(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Derive a dataset of smaller copies."""
+    from pipelines.plan import plan
+
+    asked = read_options(ResizeCommandOptions, arguments)
+    options = DerivedOptions(
+        output=asked.output,
+        resize=asked.resize,
+        inspect=asked.inspect,
+        match=asked.match,
+        pack=asked.pack,
+    )
+    plan_options = PlanOptions(
+        input=(asked.dataset,), input_format="dataset", shard_candidates=asked.shard_candidates
+    )
+    return _build(options, plan(plan_options, asked.output, beam_arguments), beam_arguments)
 
 
 def run_index(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
@@ -171,6 +172,22 @@ def print_summary(dataset: str, record: DatasetRecord) -> None:
     _say(f"dataset: {dataset}")
     _say(f"decontamination: {record.decontamination}")
     _say(f"Merkle root: {record.merkle_root}")
+
+
+def _build(
+    options: BuildOptions, planned: PlanRecord, beam_arguments: list[str], num_retried: int = 0
+) -> int:
+    """Build what is planned, with progress, and tell how it ended."""
+    from pipelines.build import build
+    from pipelines.progress import show_progress
+
+    with show_progress(planned.num_candidates + num_retried, beam_arguments) as address:
+        record = build(options, planned, beam_arguments, address)
+    if record is None:
+        _say("submitted; `uncurated audit` will tell when the dataset is complete")
+    else:
+        print_summary(options.output, record)
+    return 0
 
 
 def _find_plan(

@@ -5,6 +5,7 @@ from typing import Literal
 from schemas.options import (
     BuildOptions,
     ConsentOptions,
+    DatasetOptions,
     FetchOptions,
     InspectOptions,
     MatchOptions,
@@ -12,6 +13,7 @@ from schemas.options import (
     PackOptions,
     PolitenessOptions,
     Profile,
+    ResizeOptions,
     option,
 )
 
@@ -38,6 +40,19 @@ class RetryOptions(Options):
     fetch: FetchOptions = FetchOptions()
     politeness: PolitenessOptions = PolitenessOptions()
     consent: ConsentOptions = ConsentOptions()
+    inspect: InspectOptions = InspectOptions()
+    match: MatchOptions = MatchOptions()
+    pack: PackOptions = PackOptions()
+
+
+class ResizeCommandOptions(DatasetOptions):
+    """Which dataset to derive a smaller one from."""
+
+    dataset: str = option(
+        ..., "the finished dataset: a local folder or any fsspec URI", positional=True
+    )
+    shard_candidates: int = option(10_000, "samples in a shard, on average", gt=0)
+    resize: ResizeOptions = ResizeOptions()
     inspect: InspectOptions = InspectOptions()
     match: MatchOptions = MatchOptions()
     pack: PackOptions = PackOptions()

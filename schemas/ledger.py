@@ -56,6 +56,9 @@ class LedgerRow(Reference):
 
     num_bytes: Count | None = Field(description="bytes received")
     sha256: Sha256 | None = Field(description="SHA-256 of the bytes received, hex")
+    original_sha256: Sha256 | None = Field(
+        description="resized only: SHA-256 of the bytes that the packed ones were made from"
+    )
     format: Text | None = Field(description="image format by its first bytes, such as `jpeg`")
     width_px: Pixels | None = Field(description="width as stored, before EXIF orientation")
     height_px: Pixels | None = Field(description="height as stored, before EXIF orientation")

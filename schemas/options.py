@@ -280,3 +280,9 @@ class BuildOptions(DatasetOptions):
     inspect: InspectOptions = InspectOptions()
     match: MatchOptions = MatchOptions()
     pack: PackOptions = PackOptions()
+
+
+class DerivedOptions(BuildOptions):
+    """How to build a dataset of smaller copies."""
+
+    resize: ResizeOptions = ResizeOptions()

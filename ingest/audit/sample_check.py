@@ -10,8 +10,9 @@ from schemas.manifest import Commit
 from schemas.merkle import EMPTY_ROOT, merkle_root, sample_leaf
 
 SAMPLE_FIELDS = (
-    *("id", "source", "row", "url", "num_bytes", "sha256", "format", "width_px", "height_px"),
-    *("mode", "num_frames", "exif_orientation", "exif_date", "phash", "texture"),
+    *("id", "source", "row", "url", "carrier", "num_bytes", "sha256", "original_sha256", "format"),
+    *("width_px", "height_px", "mode", "num_frames", "exif_orientation", "exif_date"),
+    *("phash", "texture"),
 )
 _READ_BYTES = 1 << 20
 

@@ -30,6 +30,7 @@ class Item:
     detail: str | None = None
     visit: Visit | None = None
     inspection: Inspection | None = None
+    original_sha256: str | None = None
     match: Match | None = None
     preview: bytes | None = None
     offset_bytes: int | None = None
@@ -61,8 +62,10 @@ def sample_json(item: Item) -> bytes:
             "source": candidate.source,
             "row": candidate.row,
             "url": candidate.url,
+            "carrier": candidate.carrier.value,
             "num_bytes": body,
             "sha256": inspection.sha256,
+            "original_sha256": item.original_sha256,
             "format": inspection.format,
             "width_px": inspection.width_px,
             "height_px": inspection.height_px,
@@ -98,7 +101,7 @@ def _row(item: Item, shard: int, generation: int) -> tuple[Any, ...]:
         _clip(item.detail),
         *_visit_values(item.visit or _NO_VISIT),
         length,
-        *_inspection_values(item.inspection),
+        *_inspection_values(item.inspection, item.original_sha256),
         *_match_values(item),
         item.preview,
         shard,
@@ -139,13 +142,16 @@ def _visit_values(visit: Visit) -> tuple[Any, ...]:
     )
 
 
-def _inspection_values(inspection: Inspection | None) -> tuple[Any, ...]:
+def _inspection_values(
+    inspection: Inspection | None, original_sha256: str | None
+) -> tuple[Any, ...]:
     """`sha256` to `trimmed_phash`."""
     if inspection is None:
-        return (None,) * 8 + ((),) + (None,) * 4
+        return (None,) * 9 + ((),) + (None,) * 4
     plain, *trimmed = inspection.views
     return (
         inspection.sha256,
+        original_sha256,
         inspection.format,
         inspection.width_px,
         inspection.height_px,
