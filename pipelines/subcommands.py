@@ -45,9 +45,6 @@ def run_build(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
     plan_record = _find_plan(arguments, options.output, beam_arguments)
     with show_progress(plan_record.num_candidates, beam_arguments) as address:
         record = build(options, plan_record, beam_arguments, address)
-    if record is None:
-        _say("submitted; `uncurated audit` will tell when the dataset is complete")
-        return 0
     print_summary(options.output, record)
     return 0
 
@@ -73,9 +70,6 @@ def run_retry(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
     total = plan_record.num_candidates + retry.num_candidates
     with show_progress(total, beam_arguments) as address:
         record = build(options, plan_record, beam_arguments, address)
-    if record is None:
-        _say("submitted; `uncurated audit` will tell when the dataset is complete")
-        return 0
     print_summary(asked.dataset, record)
     return 0
 
@@ -125,9 +119,6 @@ def run_decontaminate(arguments: argparse.Namespace, beam_arguments: list[str]) 
 
     options = read_options(DecontaminateOptions, arguments)
     record = decontaminate(options, beam_arguments)
-    if record is None:
-        _say("submitted; `uncurated certificate` will tell what was found")
-        return 0
     certificate = record.certificate
     _say(
         f"{record.num_removed:,} of {certificate.num_candidates:,} images are copies: tombstones "

@@ -16,10 +16,11 @@ Profile = Literal["small", "standard", "thorough"]
 def option(default: Any, description: str, **marks: Any) -> Any:
     """A field of an options model; `...` as default makes it required.
 
-    `speed=True`: see above; `positional=True`: an argument, no flag; all others limit the value.
+    `speed=True`: see above; `positional=True`: an argument, no flag; `shared=True`: a file or
+    folder that workers open, so that all of them must reach it; all others limit the value.
     """
     extra: dict[str, JsonValue] = {
-        name: marks.pop(name) for name in ("speed", "positional") if name in marks
+        name: marks.pop(name) for name in ("speed", "positional", "shared") if name in marks
     }
     return Field(default, description=description, json_schema_extra=extra or None, **marks)
 
@@ -49,14 +50,18 @@ def is_marked(info: FieldInfo, mark: str) -> bool:
 class DatasetOptions(Options):
     """Where the dataset is."""
 
-    output: str = option(..., "the dataset: a local folder or any fsspec URI", speed=True)
+    output: str = option(
+        ..., "the dataset: a local folder or any fsspec URI", speed=True, shared=True
+    )
 
 
 class PlanOptions(Options):
     """Which candidates, and how many in a shard."""
 
     input: tuple[str, ...] = option(
-        ..., "URL tables (parquet, csv, tsv, jsonl, txt; also .gz, .zst), image folders or globs"
+        ...,
+        "URL tables (parquet, csv, tsv, jsonl, txt; also .gz, .zst), image folders or globs",
+        shared=True,
     )
     url_column: str = option("url", "column of the tables that holds the URL")
     sample_rate: float = option(1.0, "share of the rows to take, by hash", gt=0, le=1)
@@ -100,6 +105,7 @@ class FetchOptions(Options):
         "",
         "PEM file of the certificate authorities to trust; default: SSL_CERT_FILE, else certifi's",
         speed=True,
+        shared=True,
     )
     # Not recorded: it may hold a password.
     proxy: str = option(
@@ -141,6 +147,7 @@ class PolitenessOptions(Options):
         "",
         'TOML file of limits by host: `["*.example.org"]`, `requests_per_s`, `connections`',
         speed=True,
+        shared=True,
     )
 
 
@@ -176,7 +183,10 @@ class MatchOptions(Options):
 
     # Not compared by its path: its digest is recorded beside the options.
     eval_index: str = option(
-        "", "evaluation index (`uncurated index`); empty: not decontaminated", speed=True
+        "",
+        "evaluation index (`uncurated index`); empty: not decontaminated",
+        speed=True,
+        shared=True,
     )
     match_radius: int = option(
         0,
@@ -193,7 +203,10 @@ class MatchOptions(Options):
     )
     # Not compared by its path: the index records the model's digest.
     descriptor: str = option(
-        "", "ONNX model that decides borderline cases; the one of the index", speed=True
+        "",
+        "ONNX model that decides borderline cases; the one of the index",
+        speed=True,
+        shared=True,
     )
     min_cosine: float = option(
         0.0,
