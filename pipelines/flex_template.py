@@ -3,7 +3,9 @@
 `python -m pipelines.flex_template` writes docker/flex_template.json; `--check` compares it.
 """
 
+import argparse
 import json
+import logging
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,8 +15,10 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from pipelines.options import beam_parser, flag_of
 from schemas.options import BuildOptions, DatasetOptions, PlanOptions, is_marked
 
+_log = logging.getLogger(__name__)
 METADATA = Path(__file__).parent.parent / "docker" / "flex_template.json"
 _COMMANDS = {
     "build": "fetch, inspect, pack and seal a planned dataset",
@@ -72,10 +76,22 @@ def metadata() -> dict[str, Any]:
 
 
 def launch(arguments: Sequence[str]) -> int:
-    """Run the command of a launch; its exit code."""
+    """Run the command of a launch; its exit code.
+
+    The service refuses parameters that the template does not list, so a flag that is neither ours
+    nor Beam's is the launcher's own, and left out.
+    """
     from pipelines.command import main
 
-    return main(command_line(arguments))
+    command, *words = command_line(arguments)
+    ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in _FIELDS:
+        ours.add_argument(*dict.fromkeys((f"--{name}", flag_of(name))))
+    _, others = ours.parse_known_args(words)
+    _, unknown = beam_parser().parse_known_args(others)
+    if unknown:
+        _log.warning("left out what neither this command nor Beam knows: %s", " ".join(unknown))
+    return main([command, *(word for word in words if word not in unknown)])
 
 
 def command_line(arguments: Sequence[str]) -> list[str]:

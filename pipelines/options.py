@@ -61,12 +61,7 @@ def check_rest(
         if arguments:
             raise SetupError(f"expected a flag of this command, got {arguments[0]}")
         return []
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    # Options classes of all of Beam, so that a typing error is found here and not ignored there.
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for known in PipelineOptions.__subclasses__():
-        known._add_argparse_args(parser)
+    parser = beam_parser()
     found, unknown = parser.parse_known_args(list(arguments))
     if unknown:
         own = argparse.ArgumentParser(add_help=False)
@@ -78,6 +73,16 @@ def check_rest(
         hint = f"; did you mean {close[0]}?" if close else ""
         raise SetupError(f"expected a flag of this command or of Beam, got {unknown[0]}{hint}")
     return list(arguments) if found.runner else [*arguments, "--runner=FnApiRunner"]
+
+
+def beam_parser() -> argparse.ArgumentParser:
+    """A parser of all flags of Beam, so that a typing error is found here and not ignored there."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for known in PipelineOptions.__subclasses__():
+        known._add_argparse_args(parser)
+    return parser
 
 
 def num_fetching_processes(beam_arguments: Sequence[str], politeness: PolitenessOptions) -> int:

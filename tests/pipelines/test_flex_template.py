@@ -4,7 +4,14 @@ import re
 import pytest
 
 from pipelines.command import COMMANDS
-from pipelines.flex_template import METADATA, command_line, main, metadata, split_values
+from pipelines.flex_template import (
+    METADATA,
+    command_line,
+    launch,
+    main,
+    metadata,
+    split_values,
+)
 from pipelines.options import add_flags
 
 BY_NAME = {one["name"]: one for one in metadata()["parameters"]}
@@ -103,3 +110,11 @@ def test_all_defaults_of_the_template_are_accepted_by_its_commands(command):
     found, *words = command_line([f"--command={command}", "--output=gs://b/d", *defaults])
     assert found == command
     parser.parse_args(words)
+
+
+def test_a_launch_runs_its_command_without_what_only_the_launcher_knows(monkeypatch):
+    ran = []
+    monkeypatch.setattr("pipelines.command.main", lambda words: ran.append(words) or 0)
+    words = ["--output=gs://b/d", "--runner=DataflowRunner", "--job_name=a", "--launcher_thing=1"]
+    assert launch(["--command=build", *words]) == 0
+    assert ran == [["build", *words[:-1]]]
