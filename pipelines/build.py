@@ -18,9 +18,9 @@ from pipelines.preflight import check_options
 from pipelines.run import run_pipeline
 from pipelines.runners import (
     check_one_process_a_machine,
-    min_ram,
     one_process_a_machine,
     with_deadline,
+    with_min_ram,
 )
 from schemas.evaluation import EvalIndexRecord
 from schemas.manifest import Commit, DatasetRecord, PlanRecord, decode, encode
@@ -124,15 +124,14 @@ def build_pipeline(
     arguments: Sequence[str],
 ) -> beam.Pipeline:
     """The pipeline that builds so many shards and tries so many batches of canaries."""
-    build_shard = beam.ParDo(BuildShard(run)).with_output_types(bytes)
+    build_shard = with_min_ram(beam.ParDo(BuildShard(run)), arguments, run.options.inspect, index)
     pipeline = beam.Pipeline(options=PipelineOptions(list(arguments)))
     _ = (
         pipeline
         | "ListWork" >> beam.Create(list(work.items()), reshuffle=False)
         | "NumberWork" >> beam.FlatMap(number_work).with_output_types(tuple[str, int])
         | "SpreadWork" >> beam.Reshuffle()
-        | "BuildShard"
-        >> build_shard.with_resource_hints(min_ram=min_ram(arguments, run.options.inspect, index))
+        | "BuildShard" >> build_shard.with_output_types(bytes)
         | "CollectCommits" >> beam.WithKeys("all").with_output_types(tuple[str, bytes])
         | "GroupCommits" >> beam.GroupByKey()
         | "SealDataset" >> beam.ParDo(SealDataset(run.options.output))

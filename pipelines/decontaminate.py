@@ -18,7 +18,7 @@ from ingest.evaluation_index.search import EvaluationIndex
 from ingest.pack.commit import read_commit
 from ingest.pack.seal import read_seal
 from pipelines.run import run_pipeline
-from pipelines.runners import min_ram, one_process_a_machine
+from pipelines.runners import one_process_a_machine, with_min_ram
 from schemas.certificate import CanaryResult, CopyCounts, certify
 from schemas.command_options import DecontaminateOptions
 from schemas.evaluation import EvalIndexRecord
@@ -146,14 +146,13 @@ def _run(
     work = [(_SHARD, number) for number in range(sealed.num_shards)]
     work += [(_CANARIES, number) for number in range(num_batches(index))]
     arguments = one_process_a_machine(beam_arguments)
-    search = beam.ParDo(SearchShard(options)).with_output_types(tuple[str, bytes])
+    search = with_min_ram(beam.ParDo(SearchShard(options)), arguments, options.inspect, index)
     pipeline = beam.Pipeline(options=PipelineOptions(arguments))
     _ = (
         pipeline
         | "ListWork" >> beam.Create(work)
         | "SpreadWork" >> beam.Reshuffle()
-        | "SearchShard"
-        >> search.with_resource_hints(min_ram=min_ram(arguments, options.inspect, index))
+        | "SearchShard" >> search.with_output_types(tuple[str, bytes])
         | "CollectAll" >> beam.WithKeys("all").with_output_types(tuple[str, tuple[str, bytes]])
         | "GroupAll" >> beam.GroupByKey()
         | "WriteCertificate" >> beam.ParDo(WriteCertificate(options, index, sealed.merkle_root))

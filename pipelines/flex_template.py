@@ -8,14 +8,13 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipelines.options import beam_parser, flag_of
+from pipelines.options import beam_parser, fields_of, flag_of
 from schemas.options import BuildOptions, DatasetOptions, PlanOptions, is_marked
 
 _log = logging.getLogger(__name__)
@@ -33,20 +32,10 @@ _BEAM_PARAMETERS = {
     "element_processing_timeout_minutes": "a worker that does not move for so long is replaced; "
     "default: from the time limits of a candidate",
 }
-
-
-def _fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
-    for name, info in model.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _fields(info.annotation)
-        else:
-            yield name, info
-
-
-_FIELDS = dict(_fields(PlanOptions)) | dict(_fields(BuildOptions))
+_FIELDS = dict(fields_of(PlanOptions)) | dict(fields_of(BuildOptions))
 _SEVERAL = {name for name, info in _FIELDS.items() if get_origin(info.annotation) is tuple}
 _ONLY_BUILD = {
-    f"--{name}" for name, _ in _fields(BuildOptions) if name not in DatasetOptions.model_fields
+    f"--{name}" for name, _ in fields_of(BuildOptions) if name not in DatasetOptions.model_fields
 }
 
 

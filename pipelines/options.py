@@ -6,7 +6,7 @@ A field `shard_mib` is the flag `--shard-mib`; `--shard_mib`, the Beam habit, is
 import argparse
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -46,6 +46,15 @@ def read_options(model: type[AnyOptions], arguments: argparse.Namespace) -> AnyO
 def read_nested(model: type[BaseModel], arguments: argparse.Namespace) -> dict[str, Any]:
     """The values that were given, nested as the models are, not validated."""
     return _nested(model, vars(arguments))
+
+
+def fields_of(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
+    """Each option of a model and of those in it."""
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from fields_of(info.annotation)
+        else:
+            yield name, info
 
 
 def flag_of(name: str) -> str:

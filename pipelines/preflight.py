@@ -23,7 +23,7 @@ from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 from pydantic import BaseModel
 
 from ingest.errors import SetupError
-from pipelines.options import flag_of
+from pipelines.options import fields_of, flag_of
 from pipelines.runners import check_runner, runner_of, workers_are_here
 from schemas.options import is_marked
 
@@ -130,7 +130,7 @@ def _check_beam_secrets(options: PipelineOptions) -> None:
 
 
 def _check_values(model: type[BaseModel], values: Mapping[str, Any], runner: str) -> None:
-    for name, is_shared in _fields(model):
+    for name, info in fields_of(model):
         value = values.get(name, ())
         for text in value if isinstance(value, (tuple, list)) else (value,):
             if not isinstance(text, str) or not text:
@@ -141,20 +141,11 @@ def _check_values(model: type[BaseModel], values: Mapping[str, Any], runner: str
                     f"be kept with the job, got one with it"
                 )
             # The path of --eval-set stands behind a name.
-            if is_shared and is_local(re.sub(r"^[\w.-]+=", "", text)):
+            if is_marked(info, "shared") and is_local(re.sub(r"^[\w.-]+=", "", text)):
                 raise SetupError(
                     f"{flag_of(name)}: expected a URI that all workers of the runner {runner!r} "
                     f"reach, such as gs://bucket/path, got {text}"
                 )
-
-
-def _fields(model: type[BaseModel]) -> Iterator[tuple[str, bool]]:
-    """Name of each option of a model and of those in it, and whether workers open what it names."""
-    for name, info in model.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _fields(info.annotation)
-        else:
-            yield name, is_marked(info, "shared")
 
 
 def _flat(options: BaseModel) -> dict[str, Any]:

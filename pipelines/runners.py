@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
+import apache_beam as beam
 from apache_beam.options.pipeline_options import (
     DebugOptions,
     FlinkRunnerOptions,
@@ -142,6 +143,21 @@ def deadline_min(options: BuildOptions, plan: PlanRecord) -> int:
     rounds = math.ceil(_SHARDS_UNDER_WAY * shard / options.fetch.connections)
     longest_s = rounds * (options.politeness.host_wait_s + options.fetch.timeout_s)
     return max(_LEAST_DEADLINE_MIN, math.ceil(2 * longest_s / 60))
+
+
+def with_min_ram(
+    step: beam.ParDo,
+    arguments: Sequence[str],
+    inspect: InspectOptions,
+    index: EvalIndexRecord | None,
+) -> beam.ParDo:
+    """The step that inspects images, with the memory that a worker elsewhere must have for it.
+
+    Here the hint would only cost: a runner starts workers of their own for a step that has one.
+    """
+    if workers_are_here(PipelineOptions(list(arguments))):
+        return step
+    return step.with_resource_hints(min_ram=min_ram(arguments, inspect, index))
 
 
 def min_ram(

@@ -9,6 +9,7 @@ from apache_beam.runners.dataflow.internal import apiclient
 from ingest.errors import SetupError
 from ingest.work_unit import Run
 from pipelines.build import build, build_pipeline
+from pipelines.options import fields_of
 from pipelines.run import Submitted, run_pipeline
 from pipelines.runners import (
     check_one_process_a_machine,
@@ -129,6 +130,13 @@ def test_workers_run_one_process_with_one_thread_and_a_deadline(job):
     assert options["save_main_session"] is False
 
 
+def test_our_own_options_are_no_part_of_what_the_console_shows(job):
+    _, environment = job
+    shown = {name for name, value in environment.sdk_pipeline_options["options"].items() if value}
+    assert shown & {"region", "max_num_workers"}
+    assert not shown & {name for name, _ in fields_of(BuildOptions)}
+
+
 def test_a_job_holds_no_path_of_this_machine_and_little_else(job):
     pipeline, environment = job
     text = str(pipeline) + str(environment)
@@ -192,4 +200,11 @@ def test_the_memory_of_a_worker_is_that_of_its_decoders_and_its_index():
     assert min_ram(DATAFLOW, inspect, None) == "2GiB"
     assert min_ram(DATAFLOW, inspect, INDEX) == "4GiB"
     assert min_ram(DATAFLOW, InspectOptions(), None) == "9GiB"
-    assert min_ram(FNAPI, InspectOptions(), None) == "5GiB"
+    unknown_machine = [one for one in DATAFLOW if "machine_type" not in one]
+    assert min_ram(unknown_machine, InspectOptions(), None) == "5GiB"
+
+
+def test_workers_here_are_not_asked_for_memory():
+    pipeline = build_pipeline(Run(OPTIONS, "0" * 64), {"shard": 1}, INDEX, FNAPI)
+    environments = pipeline.to_runner_api().components.environments.values()
+    assert [dict(one.resource_hints) for one in environments] == [{}]
