@@ -208,3 +208,22 @@ def test_workers_here_are_not_asked_for_memory():
     pipeline = build_pipeline(Run(OPTIONS, "0" * 64), {"shard": 1}, INDEX, FNAPI)
     environments = pipeline.to_runner_api().components.environments.values()
     assert [dict(one.resource_hints) for one in environments] == [{}]
+
+
+def test_a_build_hands_dataflow_a_run_that_knows_how_many_share_a_rate(monkeypatch):
+    # The records of a dataset lie in the cloud; all that follows from them is real.
+    monkeypatch.setattr("pipelines.build.begin_build", lambda options, index: "0" * 64)
+    monkeypatch.setattr("pipelines.build.read_seal", lambda dataset: None)
+    monkeypatch.setattr("pipelines.build.read_retries", lambda dataset: ())
+    runs = []
+
+    def make(run, *rest):
+        runs.append(run)
+        return build_pipeline(run, *rest)
+
+    monkeypatch.setattr("pipelines.build.build_pipeline", make)
+    options = OPTIONS.model_copy(update={"match": MatchOptions()})
+    with pytest.raises(Submitted, match="dry run"):
+        build(options, plan_of(1000, 10), DATAFLOW)
+    assert [run.num_processes for run in runs] == [6]
+    assert [run.progress_address for run in runs] == [""]
