@@ -75,9 +75,9 @@ def check_pipeline(pipeline: beam.Pipeline) -> None:
     pipeline.visit(steps)
     for step in steps.outer:
         _check_coders(step)
-    contents = {step.full_label: _pickled(step) for step in steps.pickled}
     if workers_are_here(pipeline.options):
         return
+    contents = {step.full_label: _pickled(step) for step in steps.pickled}
     for label, content in contents.items():
         _check_content(label, content)
     total = sum(map(len, contents.values()))
