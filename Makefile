@@ -16,11 +16,13 @@ check: .venv/.dev                ## format, lint, types, import layers, generate
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas --check
+	$(BIN)/python -m pipelines.flex_template --check
 
 format: .venv/.dev               ## what `check` asks for, done
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m schemas
+	$(BIN)/python -m pipelines.flex_template
 
 bench: .venv/.dev                ## CPU time per image against img2dataset; see tests/benchmarks
 	$(BIN)/python -m tests.benchmarks.throughput

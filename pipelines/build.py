@@ -1,7 +1,7 @@
 """Build the shards of a planned dataset on Beam, then seal it."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -14,8 +14,17 @@ from ingest.evaluation_index.search import EvaluationIndex
 from ingest.pack.seal import begin_build, read_retries, read_seal, seal_dataset
 from ingest.work_unit import Engine, Run
 from pipelines.options import num_fetching_processes
+from pipelines.preflight import check_options
+from pipelines.run import run_pipeline
+from pipelines.runners import (
+    check_one_process_a_machine,
+    one_process_a_machine,
+    with_deadline,
+    with_min_ram,
+)
+from schemas.evaluation import EvalIndexRecord
 from schemas.manifest import Commit, DatasetRecord, PlanRecord, decode, encode
-from schemas.options import BuildOptions
+from schemas.options import BuildOptions, DerivedOptions
 
 _log = logging.getLogger(__name__)
 
@@ -81,12 +90,15 @@ def build(
     plan: PlanRecord,
     beam_arguments: Sequence[str],
     progress_address: str = "",
-) -> DatasetRecord | None:
-    """The record of the finished dataset; None if the runner goes on without us (templates).
+) -> DatasetRecord:
+    """The record of the finished dataset; raises Submitted if the runner goes on without us.
 
     Shards that are committed already are neither fetched nor written again.
     """
-    num_processes = num_fetching_processes(beam_arguments, options.politeness)
+    check_options(options, beam_arguments)
+    arguments = with_deadline(one_process_a_machine(beam_arguments), options, plan)
+    check_one_process_a_machine(arguments, options.politeness)
+    num_processes = num_fetching_processes(arguments, options.politeness)
     index_uri = options.match.eval_index
     index = EvaluationIndex.open(index_uri).record if index_uri else None
     build_sha256 = begin_build(options, index)
@@ -94,19 +106,44 @@ def build(
     if sealed is not None and len(sealed.retries) == len(retries):
         _log.info("%s is complete already: nothing to do", options.output)
         return sealed
-    total = plan.num_shards + sum(retry.num_shards for retry in retries)
-    work = [(_SHARD, number) for number in range(total)]
-    work += [(_CANARIES, number) for number in range(num_batches(index))]
+    work = {
+        _SHARD: plan.num_shards + sum(retry.num_shards for retry in retries),
+        _CANARIES: num_batches(index),
+    }
     run = Run(options, build_sha256, num_processes, progress_address, retries)
-    pipeline = beam.Pipeline(options=PipelineOptions(list(beam_arguments)))
+    run_pipeline(build_pipeline(run, work, index, arguments))
+    sealed = read_seal(options.output)
+    assert sealed is not None
+    return sealed
+
+
+def build_pipeline(
+    run: Run,
+    work: Mapping[str, int],
+    index: EvalIndexRecord | None,
+    arguments: Sequence[str],
+) -> beam.Pipeline:
+    """The pipeline that builds so many shards and tries so many batches of canaries."""
+    # Copies are made in processes of their own, beside the decoders.
+    num_pools = 2 if isinstance(run.options, DerivedOptions) else 1
+    build_shard = with_min_ram(
+        beam.ParDo(BuildShard(run)), arguments, run.options.inspect, index, num_pools
+    )
+    pipeline = beam.Pipeline(options=PipelineOptions(list(arguments)))
     _ = (
         pipeline
-        | "ListWork" >> beam.Create(work)
+        | "ListWork" >> beam.Create(list(work.items()), reshuffle=False)
+        | "NumberWork" >> beam.FlatMap(number_work).with_output_types(tuple[str, int])
         | "SpreadWork" >> beam.Reshuffle()
-        | "BuildShard" >> beam.ParDo(BuildShard(run)).with_output_types(bytes)
+        | "BuildShard" >> build_shard.with_output_types(bytes)
         | "CollectCommits" >> beam.WithKeys("all").with_output_types(tuple[str, bytes])
         | "GroupCommits" >> beam.GroupByKey()
-        | "SealDataset" >> beam.ParDo(SealDataset(options.output))
+        | "SealDataset" >> beam.ParDo(SealDataset(run.options.output))
     )
-    pipeline.run().wait_until_finish()
-    return read_seal(options.output)
+    return pipeline
+
+
+def number_work(work: tuple[str, int]) -> Iterator[tuple[str, int]]:
+    """Each unit of work, from its kind and how many there are: a plan may have a million shards."""
+    kind, count = work
+    yield from ((kind, number) for number in range(count))

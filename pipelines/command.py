@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from ingest.errors import SetupError
-from pipelines.command_table import COMMANDS
+from pipelines.command_table import COMMANDS, Command
 from pipelines.options import add_flags, check_rest
 
 # What Beam says of parts that are not used here.
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = COMMANDS[arguments.command]
     _configure_logging()
     try:
-        return command.run(arguments, check_rest(rest, command.models, command.takes_beam))
+        return _run(command, arguments, check_rest(rest, command.models, command.takes_beam))
     except SetupError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
@@ -44,6 +44,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         if found is None:
             raise
         return _refuse(found.group(1))
+
+
+def _run(command: Command, arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    if not command.takes_beam:
+        return command.run(arguments, beam_arguments)
+    # Beam takes a second to import, and many commands do not need it.
+    from pipelines.preflight import check_run
+    from pipelines.run import Submitted
+
+    check_run(command.models, arguments, beam_arguments)
+    try:
+        return command.run(arguments, beam_arguments)
+    except Submitted as note:
+        Console(soft_wrap=True).print(str(note), markup=False, highlight=False)
+        return 0
 
 
 def _interrupted() -> NoReturn:

@@ -17,6 +17,8 @@ from ingest.errors import SetupError
 from ingest.evaluation_index.search import EvaluationIndex
 from ingest.pack.commit import read_commit
 from ingest.pack.seal import read_seal
+from pipelines.run import run_pipeline
+from pipelines.runners import one_process_a_machine, with_min_ram
 from schemas.certificate import CanaryResult, CopyCounts, certify
 from schemas.command_options import DecontaminateOptions
 from schemas.evaluation import EvalIndexRecord
@@ -108,10 +110,8 @@ def summarize(
     )
 
 
-def decontaminate(
-    options: DecontaminateOptions, beam_arguments: Sequence[str]
-) -> Decontamination | None:
-    """The record of a finished search; None if the runner goes on without us."""
+def decontaminate(options: DecontaminateOptions, beam_arguments: Sequence[str]) -> Decontamination:
+    """The record of a finished search; raises Submitted if the runner goes on without us."""
     sealed = read_seal(options.dataset)
     if sealed is None:
         raise SetupError(f"expected a finished dataset, got none at {options.dataset}")
@@ -123,7 +123,9 @@ def decontaminate(
         _log.info("%s was looked through for this index already", options.dataset)
         return found
     _run(options, sealed, index, beam_arguments)
-    return read_decontamination(options.dataset, index.sha256)
+    found = read_decontamination(options.dataset, index.sha256)
+    assert found is not None
+    return found
 
 
 def read_decontamination(dataset: str, index_sha256: str) -> Decontamination | None:
@@ -143,14 +145,16 @@ def _run(
 ) -> None:
     work = [(_SHARD, number) for number in range(sealed.num_shards)]
     work += [(_CANARIES, number) for number in range(num_batches(index))]
-    pipeline = beam.Pipeline(options=PipelineOptions(list(beam_arguments)))
+    arguments = one_process_a_machine(beam_arguments)
+    search = with_min_ram(beam.ParDo(SearchShard(options)), arguments, options.inspect, index)
+    pipeline = beam.Pipeline(options=PipelineOptions(arguments))
     _ = (
         pipeline
         | "ListWork" >> beam.Create(work)
         | "SpreadWork" >> beam.Reshuffle()
-        | "SearchShard" >> beam.ParDo(SearchShard(options)).with_output_types(tuple[str, bytes])
+        | "SearchShard" >> search.with_output_types(tuple[str, bytes])
         | "CollectAll" >> beam.WithKeys("all").with_output_types(tuple[str, tuple[str, bytes]])
         | "GroupAll" >> beam.GroupByKey()
         | "WriteCertificate" >> beam.ParDo(WriteCertificate(options, index, sealed.merkle_root))
     )
-    pipeline.run().wait_until_finish()
+    run_pipeline(pipeline)

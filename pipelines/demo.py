@@ -91,10 +91,7 @@ def _build(
     planned = plan(plan_options, dataset, beam_arguments)
     options = BuildOptions(output=dataset, fetch=_FETCH, match=MatchOptions(eval_index=index_uri))
     with show_progress(planned.num_candidates, beam_arguments) as address:
-        record = build(options, planned, beam_arguments, address)
-    if record is None:
-        raise SetupError("the demo needs a runner that waits, such as FnApiRunner")
-    return record
+        return build(options, planned, beam_arguments, address)
 
 
 def _table(dataset: str, record: DatasetRecord) -> Table:

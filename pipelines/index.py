@@ -24,6 +24,8 @@ from ingest.evaluation_index.parts import (
 )
 from ingest.evaluation_index.search import EvaluationIndex
 from ingest.evaluation_index.sources import EvalSet, parse_eval_set
+from pipelines.run import run_pipeline
+from pipelines.runners import workers_are_here
 from schemas.benchmarks import RegistryError, benchmark
 from schemas.benchmarks.model import Benchmark, MatchRule
 from schemas.command_options import IndexOptions
@@ -38,8 +40,8 @@ class FingerprintUnit(beam.DoFn):
     def __init__(self, options: IndexOptions) -> None:
         self._options = options
 
-    def process(self, unit: Unit) -> None:
-        write_unit(unit, self._options)
+    def process(self, unit: bytes) -> None:
+        write_unit(Unit.decode(unit), self._options)
 
 
 def index(options: IndexOptions, beam_arguments: Sequence[str]) -> EvalIndexRecord:
@@ -101,13 +103,17 @@ def _check_distinct(sets: Sequence[EvalSet], extended: Sequence[EvaluationIndex]
 def _run(units: Sequence[Unit], options: IndexOptions, beam_arguments: Sequence[str]) -> None:
     if not units:
         return
-    with beam.Pipeline(options=PipelineOptions(list(beam_arguments))) as pipeline:
-        _ = (
-            pipeline
-            | "ListUnits" >> beam.Create(list(units))
-            | "SpreadUnits" >> beam.Reshuffle()
-            | "FingerprintUnit" >> beam.ParDo(FingerprintUnit(options))
-        )
+    beam_options = PipelineOptions(list(beam_arguments))
+    if not options.scratch and not workers_are_here(beam_options):
+        raise SetupError("--scratch: expected a URI that all workers reach, got none")
+    pipeline = beam.Pipeline(options=beam_options)
+    _ = (
+        pipeline
+        | "ListUnits" >> beam.Create([unit.encode() for unit in units])
+        | "SpreadUnits" >> beam.Reshuffle()
+        | "FingerprintUnit" >> beam.ParDo(FingerprintUnit(options))
+    )
+    run_pipeline(pipeline)
 
 
 def _content(

@@ -6,7 +6,7 @@ A field `shard_mib` is the flag `--shard-mib`; `--shard_mib`, the Beam habit, is
 import argparse
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -48,6 +48,15 @@ def read_nested(model: type[BaseModel], arguments: argparse.Namespace) -> dict[s
     return _nested(model, vars(arguments))
 
 
+def fields_of(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
+    """Each option of a model and of those in it."""
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from fields_of(info.annotation)
+        else:
+            yield name, info
+
+
 def flag_of(name: str) -> str:
     """The flag of a field."""
     return "--" + name.replace("_", "-")
@@ -61,12 +70,7 @@ def check_rest(
         if arguments:
             raise SetupError(f"expected a flag of this command, got {arguments[0]}")
         return []
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    # Options classes of all of Beam, so that a typing error is found here and not ignored there.
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for known in PipelineOptions.__subclasses__():
-        known._add_argparse_args(parser)
+    parser = beam_parser()
     found, unknown = parser.parse_known_args(list(arguments))
     if unknown:
         own = argparse.ArgumentParser(add_help=False)
@@ -78,6 +82,16 @@ def check_rest(
         hint = f"; did you mean {close[0]}?" if close else ""
         raise SetupError(f"expected a flag of this command or of Beam, got {unknown[0]}{hint}")
     return list(arguments) if found.runner else [*arguments, "--runner=FnApiRunner"]
+
+
+def beam_parser() -> argparse.ArgumentParser:
+    """A parser of all flags of Beam, so that a typing error is found here and not ignored there."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for known in PipelineOptions.__subclasses__():
+        known._add_argparse_args(parser)
+    return parser
 
 
 def num_fetching_processes(beam_arguments: Sequence[str], politeness: PolitenessOptions) -> int:

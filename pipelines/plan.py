@@ -24,6 +24,7 @@ from ingest.plan_part import (
 )
 from ingest.sources import count_rows, expand_inputs, split_input
 from ingest.sources.piece import UNCOUNTED, Piece
+from pipelines.run import run_pipeline
 from schemas.manifest import PlanRecord
 from schemas.options import PlanOptions
 
@@ -154,7 +155,7 @@ def plan(options: PlanOptions, dataset: str, beam_arguments: Sequence[str]) -> P
         | "WritePart" >> beam.ParDo(WritePart(dataset)).with_output_types(_Part)
     )
     _ = once | "SealPlan" >> beam.ParDo(SealPlan(dataset, options), AsIter(counts), AsIter(parts))
-    pipeline.run().wait_until_finish()
+    run_pipeline(pipeline)
     record = read_plan(dataset)
     if record is None:
         raise SetupError("planning has not finished here; run `build` when the runner is done")

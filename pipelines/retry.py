@@ -15,6 +15,7 @@ from ingest.plan_part import num_shards, write_plan_part
 from ingest.retry import Ask, Row, last_row, merged_options, rows_of_shard, seal_retry
 from ingest.sampling import shard_of
 from pipelines.options import read_nested
+from pipelines.run import run_pipeline
 from schemas.command_options import RetryOptions
 from schemas.manifest import BUILD_FILE, BuildRecord, DatasetRecord, RetryRecord, decode
 from schemas.options import BuildOptions, DerivedOptions, PlanOptions
@@ -129,7 +130,7 @@ def plan_retry(dataset: str, ask: Ask, beam_arguments: Sequence[str]) -> RetryRe
         | "SealRetry"
         >> beam.ParDo(SealRetry(dataset, seal, ask, options), beam.pvalue.AsIter(parts), total)
     )
-    pipeline.run().wait_until_finish()
+    run_pipeline(pipeline)
     planned = read_retries(dataset)[len(seal.retries) :]
     return planned[0] if planned else None
 

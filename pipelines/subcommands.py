@@ -126,9 +126,6 @@ def run_decontaminate(arguments: argparse.Namespace, beam_arguments: list[str]) 
 
     options = read_options(DecontaminateOptions, arguments)
     record = decontaminate(options, beam_arguments)
-    if record is None:
-        _say("submitted; `uncurated certificate` will tell what was found")
-        return 0
     certificate = record.certificate
     _say(
         f"{record.num_removed:,} of {certificate.num_candidates:,} images are copies: tombstones "
@@ -183,10 +180,7 @@ def _build(
 
     with show_progress(planned.num_candidates + num_retried, beam_arguments) as address:
         record = build(options, planned, beam_arguments, address)
-    if record is None:
-        _say("submitted; `uncurated audit` will tell when the dataset is complete")
-    else:
-        print_summary(options.output, record)
+    print_summary(options.output, record)
     return 0
 
 

@@ -30,7 +30,9 @@ class ForecastOptions(BuildOptions):
 class RetryOptions(Options):
     """Which candidates to ask for anew; all else is as the dataset was built."""
 
-    dataset: str = option(..., "the dataset: a local folder or any fsspec URI", positional=True)
+    dataset: str = option(
+        ..., "the dataset: a local folder or any fsspec URI", positional=True, shared=True
+    )
     outcomes: str = option(
         "connect,connection_lost,deferred,dns,host_down,http_429,http_5xx,low_speed,"
         "robots_unavailable,timeout",
@@ -49,7 +51,10 @@ class ResizeCommandOptions(DatasetOptions):
     """Which dataset to derive a smaller one from."""
 
     dataset: str = option(
-        ..., "the finished dataset: a local folder or any fsspec URI", positional=True
+        ...,
+        "the finished dataset: a local folder or any fsspec URI",
+        positional=True,
+        shared=True,
     )
     shard_candidates: int = option(10_000, "samples in a shard, on average", gt=0)
     resize: ResizeOptions = ResizeOptions()
@@ -69,10 +74,14 @@ class IndexOptions(Options):
     """Which evaluation images to index, and how."""
 
     eval_set: tuple[str, ...] = option(
-        (), "NAME=PATH of an evaluation set: a folder, a tar or a parquet file with image bytes"
+        (),
+        "NAME=PATH of an evaluation set: a folder, a tar or a parquet file with image bytes",
+        shared=True,
     )
     root: str = option(
-        "", "folder of benchmarks, one folder each, named as in the registry (`benchmarks list`)"
+        "",
+        "folder of benchmarks, one folder each, named as in the registry (`benchmarks list`)",
+        shared=True,
     )
     benchmark: tuple[str, ...] = option(
         (), "benchmark below --root to index; default: all that are there"
@@ -85,13 +94,17 @@ class IndexOptions(Options):
         "standard", "variants of each image: small (5), standard (21) or thorough (49)"
     )
     background: tuple[str, ...] = option(
-        (), "ordinary images (folder, tar or parquet), to find codes that match strangers"
+        (),
+        "ordinary images (folder, tar or parquet), to find codes that match strangers",
+        shared=True,
     )
     hub_hits: int = option(
         2, "codes that match more images of half the background are exact only", ge=0
     )
     descriptor: str = option(
-        "", "ONNX copy-detection model, such as SSCD, to describe all images by (extra `onnx`)"
+        "",
+        "ONNX copy-detection model, such as SSCD, to describe all images by (extra `onnx`)",
+        shared=True,
     )
     canaries: int = option(
         256, "copies made of each set's images, by which builds measure recall", ge=0
@@ -103,6 +116,7 @@ class IndexOptions(Options):
         "folder or URI that all workers reach, where parts are kept for another try; default: a "
         "temporary one on this machine",
         speed=True,
+        shared=True,
     )
     unit_images: int = option(2000, "images of one work unit", speed=True, gt=0)
 
@@ -110,7 +124,9 @@ class IndexOptions(Options):
 class DecontaminateOptions(Options):
     """Which dataset to look through, for which evaluation images."""
 
-    dataset: str = option(..., "the dataset: a local folder or any fsspec URI", positional=True)
+    dataset: str = option(
+        ..., "the dataset: a local folder or any fsspec URI", positional=True, shared=True
+    )
     inspect: InspectOptions = InspectOptions()
     match: MatchOptions = MatchOptions()
 

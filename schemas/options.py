@@ -23,10 +23,11 @@ Interpolation = Literal[
 def option(default: Any, description: str, **marks: Any) -> Any:
     """A field of an options model; `...` as default makes it required.
 
-    `speed=True`: see above; `positional=True`: an argument, no flag; all others limit the value.
+    `speed=True`: see above; `positional=True`: an argument, no flag; `shared=True`: a file or
+    folder that workers open, so that all of them must reach it; all others limit the value.
     """
     extra: dict[str, JsonValue] = {
-        name: marks.pop(name) for name in ("speed", "positional") if name in marks
+        name: marks.pop(name) for name in ("speed", "positional", "shared") if name in marks
     }
     return Field(default, description=description, json_schema_extra=extra or None, **marks)
 
@@ -56,7 +57,9 @@ def is_marked(info: FieldInfo, mark: str) -> bool:
 class DatasetOptions(Options):
     """Where the dataset is."""
 
-    output: str = option(..., "the dataset: a local folder or any fsspec URI", speed=True)
+    output: str = option(
+        ..., "the dataset: a local folder or any fsspec URI", speed=True, shared=True
+    )
 
 
 class PlanOptions(Options):
@@ -67,6 +70,7 @@ class PlanOptions(Options):
         "URL tables (parquet, csv, tsv, jsonl, txt; also .gz, .zst), WARC or WAT archives, "
         "sitemaps, tar shards, parquet files of images, folders of images or of img2dataset, "
         "finished datasets; or globs",
+        shared=True,
     )
     input_format: InputFormat = option(
         "auto", "kind of all inputs; auto: by name, by what a folder holds, by a table's columns"
@@ -119,6 +123,7 @@ class FetchOptions(Options):
         "",
         "PEM file of the certificate authorities to trust; default: SSL_CERT_FILE, else certifi's",
         speed=True,
+        shared=True,
     )
     # Not recorded: it may hold a password.
     proxy: str = option(
@@ -160,6 +165,7 @@ class PolitenessOptions(Options):
         "",
         'TOML file of limits by host: `["*.example.org"]`, `requests_per_s`, `connections`',
         speed=True,
+        shared=True,
     )
 
 
@@ -195,7 +201,10 @@ class MatchOptions(Options):
 
     # Not compared by its path: its digest is recorded beside the options.
     eval_index: str = option(
-        "", "evaluation index (`uncurated index`); empty: not decontaminated", speed=True
+        "",
+        "evaluation index (`uncurated index`); empty: not decontaminated",
+        speed=True,
+        shared=True,
     )
     match_radius: int = option(
         0,
@@ -212,7 +221,10 @@ class MatchOptions(Options):
     )
     # Not compared by its path: the index records the model's digest.
     descriptor: str = option(
-        "", "ONNX model that decides borderline cases; the one of the index", speed=True
+        "",
+        "ONNX model that decides borderline cases; the one of the index",
+        speed=True,
+        shared=True,
     )
     min_cosine: float = option(
         0.0,

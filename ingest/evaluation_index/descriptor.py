@@ -6,12 +6,12 @@ for Image Copy Detection", arXiv:2202.10261). Needs the extra `onnx`.
 """
 
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ingest import storage
 from ingest.errors import SetupError
 
 # Where a model leaves its input's size open: SSCD's own.
@@ -23,20 +23,24 @@ class Descriptor:
     """A loaded model; deterministic, one thread."""
 
     def __init__(self, path: str) -> None:
-        """The model in a local file; raises SetupError if it is none, or of another shape."""
+        """The model in a file or at a URI; raises SetupError if it is none, or another shape."""
         try:
             import onnxruntime
         except ImportError as error:
             raise SetupError(
                 "--descriptor: expected onnxruntime, got none: pip install 'uncurated[onnx]'"
             ) from error
-        if not Path(path).is_file():
-            raise SetupError(f"--descriptor: expected an ONNX model, got no file at {path}")
+        try:
+            content = storage.read_bytes(path)
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise SetupError(
+                f"--descriptor: expected an ONNX model, got no file at {path}"
+            ) from error
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = settings.inter_op_num_threads = 1
         try:
             self._session = onnxruntime.InferenceSession(
-                path, settings, providers=["CPUExecutionProvider"]
+                content, settings, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             raise SetupError(
@@ -51,7 +55,7 @@ class Descriptor:
         self._input = taken.name
         side = taken.shape[2]
         self.side_px: int = side if isinstance(side, int) else _DEFAULT_SIDE_PX
-        self.sha256 = sha256(Path(path).read_bytes()).hexdigest()
+        self.sha256 = sha256(content).hexdigest()
 
     def describe(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The unit vector, float32 [D], of a picture uint8 [h, w, 3]."""

@@ -2,9 +2,10 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,6 +24,18 @@ class Unit:
     eval_set: EvalSet
     background: bool
     uri: str
+
+    def encode(self) -> bytes:
+        """The unit as JSON."""
+        return orjson.dumps(asdict(self))
+
+    @classmethod
+    def decode(cls, content: bytes) -> "Unit":
+        """The unit that `encode` wrote."""
+        fields = orjson.loads(content)
+        files = fields["eval_set"]["files"]
+        fields["eval_set"]["files"] = None if files is None else tuple(files)
+        return cls(**{**fields, "eval_set": EvalSet(**fields["eval_set"])})
 
 
 def list_units(options: IndexOptions, sets: Sequence[EvalSet], scratch: str) -> list[Unit]:

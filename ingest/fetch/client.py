@@ -7,11 +7,13 @@ on loopback). Every socket is opened by our callback, which asks the address gua
 import asyncio
 import os
 import selectors
+import tempfile
 from dataclasses import dataclass
 
 import certifi
 import pycurl
 
+from ingest import storage
 from ingest.fetch.address_guard import AddressGuard
 from ingest.fetch.transfer import Answer, Transfer, failure
 from ingest.fetch.url import host_and_port, origin_of
@@ -49,6 +51,9 @@ class HttpClient:
         self._due_s: float | None = None
         self._running: dict[pycurl.Curl, Transfer] = {}
         self._idle: list[pycurl.Curl] = []
+        # libcurl wants a local file; this one is gone with the client.
+        self._authorities = tempfile.NamedTemporaryFile(suffix=".pem")  # noqa: SIM115
+        self._ca_file = self._local_ca_file(options.ca_file)
         # One selector of our own behind one reader of the loop: libcurl changes its mind about each
         # socket three times a request, and an entry here is cheaper than a reader there.
         self._selector = selectors.DefaultSelector()
@@ -97,6 +102,14 @@ class HttpClient:
         self._loop.remove_reader(self._selector.fileno())
         self._multi.close()
         self._selector.close()
+        self._authorities.close()
+
+    def _local_ca_file(self, uri: str) -> str:
+        if "://" not in uri:
+            return uri
+        self._authorities.write(storage.read_bytes(uri))
+        self._authorities.flush()
+        return self._authorities.name
 
     def _new_handle(self) -> pycurl.Curl:
         handle, options = pycurl.Curl(), self._options
@@ -112,7 +125,7 @@ class HttpClient:
             pycurl.LOW_SPEED_LIMIT: options.low_speed_bytes_per_s,
             pycurl.LOW_SPEED_TIME: options.low_speed_s,
             # A company's own certificate authority is named the usual way.
-            pycurl.CAINFO: options.ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where(),
+            pycurl.CAINFO: self._ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where(),
         }.items():
             handle.setopt(name, value)
         return handle

@@ -92,6 +92,11 @@ def test_vectors_are_of_length_1_and_near_for_a_copy_only(indexed):
     assert opened.cosine("bench/0.png", one) > 0.99
 
 
+def test_a_model_may_lie_at_a_uri(indexed):
+    path = indexed[0] / "model.onnx"
+    assert Descriptor(f"file://{path}").sha256 == Descriptor(str(path)).sha256
+
+
 def test_a_borderline_copy_is_removed_and_a_stranger_is_not(indexed):
     folder, tiles = indexed
     options = MatchOptions(descriptor=str(folder / "model.onnx"), min_cosine=0.97)

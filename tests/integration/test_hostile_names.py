@@ -17,8 +17,9 @@ def test_no_trick_of_a_name_server_gets_further_than_its_word(tmp_path, names):
     assert found.web.nameserver.queries() != []
 
 
-def test_the_given_authority_is_trusted_and_no_other(tmp_path):
+@pytest.mark.parametrize("scheme", ["", "file://"], ids=["path", "URI"])
+def test_the_given_authority_is_trusted_and_no_other(tmp_path, scheme):
     names = {attack.name for attack in kit().attacks if attack.name.startswith("certificate-")}
-    found = suffer(tmp_path, names, *OPTIONS)
+    found = suffer(tmp_path, names, OPTIONS[0], f"--ca-file={scheme}{{ca_file}}")
     assert found.wrong() == {}
     assert [outcome for outcome, _ in found.results["certificate-good"]] == ["kept"]
