@@ -19,7 +19,7 @@ from pipelines.options import add_flags, check_rest
 # What Beam says of parts that are not used here.
 _BEAM_NOISE = ("apitools not found", "No semi_persistent_directory found")
 _INTERRUPTED = 130
-_WORKER_ERROR = re.compile(r"^ingest\.errors\.SetupError: (.+)$", re.MULTILINE)
+_WORKER_ERROR = re.compile(r"^ingest\.errors\.(?:Setup|Storage)Error: (.+)$", re.MULTILINE)
 # What Beam adds to the message of an error.
 _BEAM_NOTE = re.compile(r" \[while running '[^']*'\]$")
 

@@ -1,0 +1,236 @@
+"""What gs:// and s3:// have in common: each request persists, each upload is compared."""
+
+import io
+import re
+from abc import abstractmethod
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
+from uuid import uuid4
+
+from fsspec.utils import glob_translate
+
+from ingest.errors import SetupError, StorageError
+from ingest.storage.retry import Passing, persist
+from ingest.storage.store import Store
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+T = TypeVar("T")
+
+# A larger file goes up in parts of this size, or in `MAX_PARTS` equal ones if it has more.
+PART_BYTES = 32 << 20
+# GCS composes at most 32 objects at once.
+MAX_PARTS = 32
+NUM_CONNECTIONS = 4
+# What a stream asks for at once: some 50 ms of latency for each 4 MiB.
+READ_BYTES = 4 << 20
+# Marks an object with the call that wrote it, so that a lost answer is not taken for a rival.
+WRITER = "uncurated-writer"
+
+
+class ObjectStore(Store):
+    """A bucket store; a path is a bucket, a slash and a key.
+
+    A subclass says how to put bytes and files, and what the errors of its client mean.
+    """
+
+    scheme: ClassVar[str]
+
+    @abstractmethod
+    def put(self, path: str, content: bytes, writer: str | None = None) -> None:
+        """Make one attempt to put an object; if `writer` is given, only where there is none.
+
+        Raises FileExistsError, and DigestMismatch if the store has other bytes than `content`.
+        """
+
+    @abstractmethod
+    def put_parts(self, path: str, file: Path, spans: list[tuple[int, int]]) -> None:
+        """Put a large file by the (begin, end) of its parts, with `ask` for each request."""
+
+    @abstractmethod
+    def writer(self, path: str) -> str | None:
+        """The writer that created an object, by one attempt."""
+
+    @abstractmethod
+    def meaning(self, error: Exception) -> Exception:
+        """The error of the client as Passing, PermissionError, EOFError, or as it is.
+
+        EOFError: a range was asked for that begins behind the end.
+        """
+
+    def ask(self, what: str, path: str, request: Callable[[], T]) -> T:
+        """What a request returns, made again as long as its failure may pass."""
+        what = f"{what} {self.uri(path)}"
+
+        def attempt() -> T:
+            try:
+                return request()
+            except Exception as error:
+                meaning = self.meaning(error)
+                if isinstance(meaning, PermissionError):
+                    raise StorageError(f"expected leave to {what}, got: {error}") from error
+                if meaning is error:
+                    raise
+                raise meaning from error
+
+        return persist(what, attempt)
+
+    def uri(self, path: str) -> str:
+        return self.scheme + path
+
+    def open(self, path: str) -> IO[bytes]:
+        return io.BufferedReader(_Ranges(self, path), READ_BYTES)
+
+    def read(self, path: str, begin: int | None = None, end: int | None = None) -> bytes:
+        try:
+            return self.ask("read", path, lambda: self.fs.cat_file(path, start=begin, end=end))
+        except EOFError:
+            return b""
+
+    def info(self, path: str) -> dict[str, Any] | None:
+        """What the store tells of an object or prefix; None if there is neither."""
+        try:
+            return self.ask("look at", path, lambda: self.fs.info(path))
+        except FileNotFoundError:
+            return None
+
+    def size(self, path: str) -> int:
+        info = self.info(path)
+        if info is None or info["type"] == "directory":
+            raise FileNotFoundError(f"expected an object {self.uri(path)}, got none")
+        return int(info["size"])
+
+    def exists(self, path: str) -> bool:
+        return self.info(path) is not None
+
+    def is_folder(self, path: str) -> bool:
+        # Not `fs.isdir`, nor `fs.exists`: to them, a request that failed means no.
+        info = self.info(path)
+        return info is not None and info["type"] == "directory"
+
+    def glob(self, pattern: str) -> list[str]:
+        # Not `fs.glob`: on s3fs, a listing that failed is an empty folder to it.
+        stem = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+        root, _, prefix = stem.rpartition("/")
+        if not root:
+            raise SetupError(f"expected a bucket before the wildcard of {self.uri(pattern)}")
+        found = self.ask(
+            "list", root, lambda: self.fs.find(root, prefix=prefix, withdirs=True, detail=False)
+        )
+        matches = re.compile(glob_translate(pattern)).match
+        return [one for one in map(str, found) if matches(one)]
+
+    def list_folder(self, path: str) -> list[str]:
+        return self.ask("list", path, lambda: super(ObjectStore, self).list_folder(path))
+
+    def list_all(self, path: str) -> list[str]:
+        return self.ask("list", path, lambda: super(ObjectStore, self).list_all(path))
+
+    def write(self, path: str, content: bytes) -> None:
+        self._upload("write", path, lambda: self.put(path, content))
+
+    def create(self, path: str, content: bytes) -> bool:
+        writer = uuid4().hex
+        try:
+            self._upload("create", path, lambda: self.put(path, content, writer))
+        except FileExistsError:
+            return self._is_ours(path, content, writer)
+        return True
+
+    def publish(self, staged_file: Path, path: str) -> None:
+        num_bytes = staged_file.stat().st_size
+        if num_bytes <= PART_BYTES:
+            self.write(path, staged_file.read_bytes())
+        else:
+            spans = _spans(num_bytes)
+            self._upload("write", path, lambda: self.put_parts(path, staged_file, spans))
+
+    def remove(self, path: str) -> None:
+        self.ask("remove", path, lambda: super(ObjectStore, self).remove(path))
+
+    def _upload(self, what: str, path: str, request: Callable[[], None]) -> None:
+        if not path.partition("/")[2]:
+            raise SetupError(f"expected an object in a bucket, got {self.uri(path)}")
+        try:
+            self.ask(what, path, request)
+        except FileNotFoundError as error:
+            raise StorageError(f"expected the bucket of {self.uri(path)}, got none") from error
+
+    def _is_ours(self, path: str, content: bytes, writer: str) -> bool:
+        """Whether this call created the object: the answer to an earlier attempt may be lost."""
+        if self.ask("look at", path, lambda: self.writer(path)) != writer:
+            return False
+        found = self.read(path)
+        if found != content:
+            raise StorageError(
+                f"expected the {len(content)} bytes that were written to {self.uri(path)}, "
+                f"got {len(found)} others"
+            )
+        return True
+
+
+def at_once(send: Callable[[int], T], num_parts: int) -> list[T]:
+    """What `send` returns for part 0, 1, ..., some of them sent at the same time."""
+    pool = ThreadPoolExecutor(NUM_CONNECTIONS)
+    try:
+        return list(pool.map(send, range(num_parts)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def read_span(file: Path, span: tuple[int, int]) -> bytes:
+    """The bytes of one part of a file."""
+    begin, end = span
+    with file.open("rb") as opened:
+        opened.seek(begin)
+        return opened.read(end - begin)
+
+
+def _spans(num_bytes: int) -> list[tuple[int, int]]:
+    part_bytes = max(PART_BYTES, -(-num_bytes // MAX_PARTS))
+    return [
+        (begin, min(begin + part_bytes, num_bytes)) for begin in range(0, num_bytes, part_bytes)
+    ]
+
+
+class _Ranges(io.RawIOBase):
+    """An object as a seekable raw stream: each read is a range request that persists."""
+
+    def __init__(self, store: ObjectStore, path: str) -> None:
+        self._store = store
+        self._path = path
+        self._size = store.size(path)
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer).cast("B")
+        end = min(self._position + len(view), self._size)
+        if end <= self._position:
+            return 0
+        content = self._store.ask("read", self._path, lambda: self._read(end))
+        view[: len(content)] = content
+        self._position = end
+        return len(content)
+
+    def _read(self, end: int) -> bytes:
+        content: bytes = self._store.fs.cat_file(self._path, start=self._position, end=end)
+        if len(content) != end - self._position:
+            raise Passing(f"expected {end - self._position} bytes, got {len(content)}")
+        return content
