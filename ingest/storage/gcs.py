@@ -1,9 +1,11 @@
 """gs:// by gcsfs: conditional puts, CRC32C of all that is sent, large files composed of parts."""
 
 import base64
+import io
 import json
 import logging
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -35,11 +37,22 @@ class _OneAttempt(GCSFileSystem):  # type: ignore[misc]  # gcsfs has no types
     _request = GCSFileSystem._request.__wrapped__
 
 
+@cache
 def open_store() -> "GcsStore":
-    """The store for gs://, with the credentials that Google's own tools find."""
+    """The store for gs://, with the credentials that Google's own tools find.
+
+    One for all threads of a process: fsspec would make one for each, with its own connections.
+    """
     # Google's clients, too, show an emulator no credentials.
     token = "anon" if os.environ.get("STORAGE_EMULATOR_HOST") else None
-    return GcsStore(_OneAttempt(token=token, use_listings_cache=False, requests_timeout=_TIMEOUT))
+    return GcsStore(
+        _OneAttempt(
+            token=token,
+            use_listings_cache=False,
+            skip_instance_cache=True,
+            requests_timeout=_TIMEOUT,
+        )
+    )
 
 
 class GcsStore(ObjectStore):
@@ -65,7 +78,7 @@ class GcsStore(ObjectStore):
             bucket,
             uploadType="multipart",
             headers={"Content-Type": f"multipart/related; boundary={boundary}"},
-            data=_related(metadata, content, boundary),
+            data=io.BytesIO(_related(metadata, content, boundary)),
             json_out=True,
             **condition,
         )
@@ -97,7 +110,9 @@ class GcsStore(ObjectStore):
         self._check(path, _text(_file_crc32c(file)), answer)
 
     def writer(self, path: str) -> str | None:
-        metadata = self.fs.info(path).get("metadata") or {}
+        bucket, _, key = path.partition("/")
+        found = self.fs.call("GET", "b/{}/o/{}", bucket, key, json_out=True)
+        metadata: dict[str, str] = found.get("metadata", {})
         return metadata.get(WRITER)
 
     def meaning(self, error: Exception) -> Exception:
@@ -110,7 +125,8 @@ class GcsStore(ObjectStore):
             code = int(error.code or 0)
             if code in PASSING_STATUS:
                 return Passing(f"status {code}: {text}")
-            return {401: PermissionError(text), 416: EOFError(text)}.get(code, error)
+            if code in (401, 416):
+                return PermissionError(text) if code == 401 else EOFError(text)
         # gcsfs makes a ProxyError of status 502 and a bare OSError of 403.
         if isinstance(error, (aiohttp.ClientError, requests.RequestException)):
             return Passing(f"{type(error).__name__}: {text}")

@@ -72,6 +72,8 @@ class ObjectStore(Store):
                 meaning = self.meaning(error)
                 if isinstance(meaning, PermissionError):
                     raise StorageError(f"expected leave to {what}, got: {error}") from error
+                if isinstance(meaning, FileNotFoundError):
+                    raise FileNotFoundError(f"expected {self.uri(path)}, got none") from error
                 if meaning is error:
                     raise
                 raise meaning from error
@@ -86,16 +88,20 @@ class ObjectStore(Store):
 
     def read(self, path: str, begin: int | None = None, end: int | None = None) -> bytes:
         try:
-            return self.ask("read", path, lambda: self.fs.cat_file(path, start=begin, end=end))
+            content: bytes = self.ask(
+                "read", path, lambda: self.fs.cat_file(path, start=begin, end=end)
+            )
         except EOFError:
             return b""
+        return content
 
     def info(self, path: str) -> dict[str, Any] | None:
         """What the store tells of an object or prefix; None if there is neither."""
         try:
-            return self.ask("look at", path, lambda: self.fs.info(path))
+            info: dict[str, Any] = self.ask("look at", path, lambda: self.fs.info(path))
         except FileNotFoundError:
             return None
+        return info
 
     def size(self, path: str) -> int:
         info = self.info(path)

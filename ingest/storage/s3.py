@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,11 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from s3fs import S3FileSystem
 
+from ingest.errors import StorageError
 from ingest.storage.objects import WRITER, ObjectStore, at_once, read_span
 from ingest.storage.retry import PASSING_STATUS, DigestMismatch, Passing
 
+_log = logging.getLogger(__name__)
 _CONFIG = {
     "connect_timeout": 10,
     "read_timeout": 60,
@@ -64,11 +68,21 @@ class _OneAttempt(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
     retries = 1
 
 
+@cache
 def open_store() -> "S3Store":
-    """The store for s3://, with the credentials and endpoint that Amazon's own tools find."""
+    """The store for s3://, with the credentials and endpoint that Amazon's own tools find.
+
+    One for all threads of a process: fsspec would make one for each, with its own connections.
+    """
     # One request a read: s3fs would ask for the size first, to read a large object in pieces.
-    fs = _OneAttempt(use_listings_cache=False, max_concurrency=1, config_kwargs=_CONFIG)
-    return S3Store(fs)
+    return S3Store(
+        _OneAttempt(
+            use_listings_cache=False,
+            skip_instance_cache=True,
+            max_concurrency=1,
+            config_kwargs=_CONFIG,
+        )
+    )
 
 
 class S3Store(ObjectStore):
@@ -92,7 +106,9 @@ class S3Store(ObjectStore):
             raise
 
     def put_parts(self, path: str, file: Path, spans: list[tuple[int, int]]) -> None:
-        upload = self._call("create_multipart_upload", path)["UploadId"]
+        upload = self.ask(
+            "begin", path, lambda: self._call("create_multipart_upload", path)["UploadId"]
+        )
 
         def send(number: int) -> tuple[str, bytes]:
             content = read_span(file, spans[number])
@@ -106,11 +122,12 @@ class S3Store(ObjectStore):
             sent = at_once(send, len(spans))
             self.ask("complete", path, lambda: self._complete(path, upload, sent))
         except BaseException:
-            self._call("abort_multipart_upload", path, UploadId=upload)
+            self._abort(path, upload)
             raise
 
     def writer(self, path: str) -> str | None:
-        return self._call("head_object", path).get("Metadata", {}).get(WRITER)
+        metadata: dict[str, str] = self._call("head_object", path).get("Metadata", {})
+        return metadata.get(WRITER)
 
     def meaning(self, error: Exception) -> Exception:
         answer = getattr(error.__cause__, "response", None) or getattr(error, "response", None)
@@ -156,6 +173,14 @@ class S3Store(ObjectStore):
             # The upload is gone: completed by an attempt whose answer was lost, or else not ours.
             answer = self._call("head_object", path)
         self._check(path, expected, answer)
+
+    def _abort(self, path: str, upload: str) -> None:
+        try:
+            self.ask(
+                "abort", path, lambda: self._call("abort_multipart_upload", path, UploadId=upload)
+            )
+        except (FileNotFoundError, StorageError) as error:
+            _log.warning("parts of an upload are left over: %s", error)
 
     def _check(self, path: str, sent: str, answer: dict[str, Any]) -> None:
         """Raise DigestMismatch if the store reports another MD5 (with keys of KMS, it has none)."""
