@@ -227,16 +227,24 @@ class _Ranges(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         view = memoryview(buffer).cast("B")
-        end = min(self._position + len(view), self._size)
-        if end <= self._position:
-            return 0
-        content = self._store.ask("read", self._path, lambda: self._read(end))
+        content = self._fetch(self._position + len(view))
         view[: len(content)] = content
-        self._position = end
         return len(content)
 
-    def _read(self, end: int) -> bytes:
-        content: bytes = self._store.fs.cat_file(self._path, start=self._position, end=end)
-        if len(content) != end - self._position:
-            raise Passing(f"expected {end - self._position} bytes, got {len(content)}")
+    def readall(self) -> bytes:
+        # The inherited one reads 8 KiB, a request, at a time.
+        return self._fetch(self._size)
+
+    def _fetch(self, end: int) -> bytes:
+        begin, end = self._position, min(end, self._size)
+        if end <= begin:
+            return b""
+        content = self._store.ask("read", self._path, lambda: self._read(begin, end))
+        self._position = end
+        return content
+
+    def _read(self, begin: int, end: int) -> bytes:
+        content: bytes = self._store.fs.cat_file(self._path, start=begin, end=end)
+        if len(content) != end - begin:
+            raise Passing(f"expected {end - begin} bytes, got {len(content)}")
         return content

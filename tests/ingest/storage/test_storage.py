@@ -80,6 +80,17 @@ def test_a_stream_seeks_and_serves_arrow(root):
         assert file.read(50) == content[100:150]
 
 
+@pytest.mark.parametrize("kind", ["gs", "s3"])
+def test_a_stream_that_is_read_whole_is_one_request(kind, object_store, tmp_path):
+    store = object_store(kind)
+    uri = f"{store.bucket}/{tmp_path.name}"
+    storage.write_bytes(uri, bytes(5_000_000))
+    with storage.open_input(uri) as file:
+        store.proxy.calm()
+        assert file.read() == bytes(5_000_000)
+    assert len(store.proxy.seen) == 1
+
+
 def test_create_only_writes_the_first_time_alone(root):
     uri = storage.join(root, "commit.json")
     assert storage.create_bytes(uri, b"first")
