@@ -18,7 +18,7 @@ from gcsfs.retry import HttpError
 from google.auth.exceptions import GoogleAuthError
 
 from ingest.errors import StorageError
-from ingest.storage.objects import WRITER, ObjectStore, at_once, read_span
+from ingest.storage.objects import WRITER, Facts, ObjectStore, at_once, read_span
 from ingest.storage.retry import PASSING_STATUS, DigestMismatch, Passing
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
@@ -109,11 +109,11 @@ class GcsStore(ObjectStore):
             self._discard(parts)
         self._check(path, _text(_file_crc32c(file)), answer)
 
-    def writer(self, path: str) -> str | None:
+    def look(self, path: str) -> Facts:
+        # Not `fs.info`: it lists the object's name as a folder, too, at ten times the price.
         bucket, _, key = path.partition("/")
         found = self.fs.call("GET", "b/{}/o/{}", bucket, key, json_out=True)
-        metadata: dict[str, str] = found.get("metadata", {})
-        return metadata.get(WRITER)
+        return Facts(int(found["size"]), found.get("metadata", {}).get(WRITER))
 
     def meaning(self, error: Exception) -> Exception:
         if isinstance(error, (FileNotFoundError, FileExistsError)):

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import IO, TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 from uuid import uuid4
 
 from fsspec.utils import glob_translate
@@ -31,6 +31,13 @@ READ_BYTES = 4 << 20
 WRITER = "uncurated-writer"
 
 
+class Facts(NamedTuple):
+    """What a store tells of an object: its size, and the call that created it, if one of ours."""
+
+    num_bytes: int
+    writer: str | None
+
+
 class ObjectStore(Store):
     """A bucket store; a path is a bucket, a slash and a key.
 
@@ -51,8 +58,8 @@ class ObjectStore(Store):
         """Put a large file by the (begin, end) of its parts, with `ask` for each request."""
 
     @abstractmethod
-    def writer(self, path: str) -> str | None:
-        """The writer that created an object, by one attempt."""
+    def look(self, path: str) -> Facts:
+        """What the store tells of an object, by one request; raises FileNotFoundError."""
 
     @abstractmethod
     def meaning(self, error: Exception) -> Exception:
@@ -95,27 +102,27 @@ class ObjectStore(Store):
             return b""
         return content
 
-    def info(self, path: str) -> dict[str, Any] | None:
-        """What the store tells of an object or prefix; None if there is neither."""
-        try:
-            info: dict[str, Any] = self.ask("look at", path, lambda: self.fs.info(path))
-        except FileNotFoundError:
-            return None
-        return info
+    def facts(self, path: str) -> Facts:
+        """What the store tells of an object; raises FileNotFoundError."""
+        return self.ask("look at", path, lambda: self.look(path))
 
     def size(self, path: str) -> int:
-        info = self.info(path)
-        if info is None or info["type"] == "directory":
-            raise FileNotFoundError(f"expected an object {self.uri(path)}, got none")
-        return int(info["size"])
+        return self.facts(path).num_bytes
 
     def exists(self, path: str) -> bool:
-        return self.info(path) is not None
+        try:
+            self.facts(path)
+        except FileNotFoundError:
+            return self.is_folder(path)
+        return True
 
     def is_folder(self, path: str) -> bool:
-        # Not `fs.isdir`, nor `fs.exists`: to them, a request that failed means no.
-        info = self.info(path)
-        return info is not None and info["type"] == "directory"
+        # Not `fs.isdir`: to it, a request that failed means no.
+        try:
+            info = self.ask("look at", path, lambda: self.fs.info(path))
+        except FileNotFoundError:
+            return False
+        return bool(info["type"] == "directory")
 
     def glob(self, pattern: str) -> list[str]:
         # Not `fs.glob`: on s3fs, a listing that failed is an empty folder to it.
@@ -167,7 +174,7 @@ class ObjectStore(Store):
 
     def _is_ours(self, path: str, content: bytes, writer: str) -> bool:
         """Whether this call created the object: the answer to an earlier attempt may be lost."""
-        if self.ask("look at", path, lambda: self.writer(path)) != writer:
+        if self.facts(path).writer != writer:
             return False
         found = self.read(path)
         if found != content:

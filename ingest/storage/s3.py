@@ -22,7 +22,7 @@ from botocore.parsers import ResponseParserError
 from s3fs import S3FileSystem
 
 from ingest.errors import StorageError
-from ingest.storage.objects import WRITER, ObjectStore, at_once, read_span
+from ingest.storage.objects import WRITER, Facts, ObjectStore, at_once, read_span
 from ingest.storage.retry import PASSING_STATUS, DigestMismatch, Passing
 
 _log = logging.getLogger(__name__)
@@ -125,9 +125,9 @@ class S3Store(ObjectStore):
             self._abort(path, upload)
             raise
 
-    def writer(self, path: str) -> str | None:
-        metadata: dict[str, str] = self._call("head_object", path).get("Metadata", {})
-        return metadata.get(WRITER)
+    def look(self, path: str) -> Facts:
+        found = self._call("head_object", path)
+        return Facts(found["ContentLength"], found.get("Metadata", {}).get(WRITER))
 
     def meaning(self, error: Exception) -> Exception:
         answer = getattr(error.__cause__, "response", None) or getattr(error, "response", None)

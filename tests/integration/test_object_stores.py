@@ -1,25 +1,28 @@
+import pyarrow.parquet as pq
 import pytest
 
 from ingest import storage
 from ingest.audit.verify import audit
+from ingest.miniweb.server import MiniWeb
 from schemas.manifest import DatasetRecord, decode
 from tests.building import ALLOW, HOST, build, picture_site, uncurated, write_urls
 
 NUM_PICTURES = 40
-OPTIONS = ("--shard-candidates=8", "--decoder-processes=1", "--connections=4")
+OPTIONS = ("--shard-candidates=4", "--decoder-processes=1", "--connections=4")
 
 
 @pytest.fixture(scope="module")
-def site():
-    return picture_site(NUM_PICTURES)
-
-
-@pytest.fixture
-def table(serve, site, tmp_path):
+def table(tmp_path_factory):
     """A table of a served site's URLs, three of which lead nowhere."""
-    web = serve(site)
-    urls = [web.url(HOST, f"/{number}") for number in range(NUM_PICTURES + 3)]
-    return write_urls(tmp_path / "urls.csv", urls)
+    with MiniWeb(picture_site(NUM_PICTURES)) as web:
+        urls = [web.url(HOST, f"/{number}") for number in range(NUM_PICTURES + 3)]
+        yield write_urls(tmp_path_factory.mktemp("table") / "urls.csv", urls)
+
+
+@pytest.fixture(scope="module")
+def local(table, tmp_path_factory):
+    """The record of a dataset on local disk."""
+    return build(tmp_path_factory.mktemp("local") / "dataset", f"--input={table}", *OPTIONS)
 
 
 def build_at(dataset, table):
@@ -45,20 +48,19 @@ def uncommitted(dataset):
 
 
 def commits_at(dataset):
-    import pyarrow.parquet as pq
-
     with storage.open_input(f"{dataset}/manifest.parquet") as file:
         return pq.read_table(file).to_pylist()
 
 
 @pytest.mark.parametrize("kind", ["gs", "s3"])
-def test_a_dataset_has_the_same_root_wherever_it_is_built(kind, table, tmp_path, object_store):
-    alone = build(tmp_path / "local", f"--input={table}", *OPTIONS)
+def test_a_dataset_has_the_same_root_wherever_it_is_built(
+    kind, table, local, tmp_path, object_store
+):
     store = object_store(kind)
     dataset = f"{store.bucket}/{tmp_path.name}/dataset"
     record = build_at(dataset, table)
-    assert record.merkle_root == alone.merkle_root
-    assert record.outcomes == alone.outcomes
+    assert record.merkle_root == local.merkle_root
+    assert record.outcomes == local.outcomes
     assert uncommitted(dataset) == set()
     audited = uncurated("audit", dataset)
     assert audited.returncode == 0, audited.stdout + audited.stderr
@@ -66,8 +68,7 @@ def test_a_dataset_has_the_same_root_wherever_it_is_built(kind, table, tmp_path,
 
 
 @pytest.mark.parametrize("kind", ["gs", "s3"])
-def test_faults_of_a_store_change_nothing(kind, table, tmp_path, object_store):
-    alone = build(tmp_path / "local", f"--input={table}", *OPTIONS)
+def test_faults_of_a_store_change_nothing(kind, table, local, tmp_path, object_store):
     store = object_store(kind)
     dataset = f"{store.bucket}/{tmp_path.name}/dataset"
     store.proxy.inject(0.05, seed=3)
@@ -76,7 +77,7 @@ def test_faults_of_a_store_change_nothing(kind, table, tmp_path, object_store):
     num_faults = store.proxy.injected.total()
     store.proxy.calm()
     assert num_faults > 5
-    assert record.merkle_root == alone.merkle_root
+    assert record.merkle_root == local.merkle_root
     assert audited.returncode == 0, audited.stdout + audited.stderr
     assert audit(dataset).num_uncommitted == len(uncommitted(dataset))
 
