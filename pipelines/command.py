@@ -63,7 +63,8 @@ def _configure_logging() -> None:
     handler.addFilter(_is_news)
     # force: importing Beam without its cloud extra has configured the root logger already.
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
-    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    for chatty in ("apache_beam", "aiobotocore", "botocore", "gcsfs"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

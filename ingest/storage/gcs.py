@@ -18,7 +18,8 @@ from gcsfs.retry import HttpError
 from google.auth.exceptions import GoogleAuthError
 
 from ingest.errors import StorageError
-from ingest.storage.objects import WRITER, Facts, ObjectStore, at_once, read_span
+from ingest.storage import objects
+from ingest.storage.objects import WRITER, Facts, ObjectStore, Page, at_once, read_span
 from ingest.storage.retry import PASSING_STATUS, DigestMismatch, Passing
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
@@ -114,6 +115,22 @@ class GcsStore(ObjectStore):
         bucket, _, key = path.partition("/")
         found = self.fs.call("GET", "b/{}/o/{}", bucket, key, json_out=True)
         return Facts(int(found["size"]), found.get("metadata", {}).get(WRITER))
+
+    def page(self, path: str, flat: bool, after: str | None) -> Page:
+        bucket, _, prefix = path.partition("/")
+        found = self.fs.call(
+            "GET",
+            "b/{}/o",
+            bucket,
+            prefix=prefix,
+            delimiter=None if flat else "/",
+            pageToken=after,
+            maxResults=objects.PAGE_NAMES,
+            fields="items(name),prefixes,nextPageToken",
+            json_out=True,
+        )
+        keys = [one["name"] for one in found.get("items", [])]
+        return Page(keys, found.get("prefixes", []), found.get("nextPageToken"))
 
     def meaning(self, error: Exception) -> Exception:
         if isinstance(error, (FileNotFoundError, FileExistsError)):

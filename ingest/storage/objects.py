@@ -3,10 +3,11 @@
 import io
 import re
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+from typing import IO, ClassVar, NamedTuple, TypeVar
 from uuid import uuid4
 
 from fsspec.utils import glob_translate
@@ -14,9 +15,7 @@ from fsspec.utils import glob_translate
 from ingest.errors import SetupError, StorageError
 from ingest.storage.retry import Passing, persist
 from ingest.storage.store import Store
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from ingest.storage.stream import Ranges
 
 T = TypeVar("T")
 
@@ -25,6 +24,8 @@ PART_BYTES = 32 << 20
 # GCS composes at most 32 objects at once.
 MAX_PARTS = 32
 NUM_CONNECTIONS = 4
+# The most that either store tells of at once.
+PAGE_NAMES = 1000
 # What a stream asks for at once: some 50 ms of latency for each 4 MiB.
 READ_BYTES = 4 << 20
 # Marks an object with the call that wrote it, so that a lost answer is not taken for a rival.
@@ -36,6 +37,14 @@ class Facts(NamedTuple):
 
     num_bytes: int
     writer: str | None
+
+
+class Page(NamedTuple):
+    """A part of a listing: keys of objects, folders (with a slash at their end), what is next."""
+
+    keys: list[str]
+    folders: list[str]
+    next: str | None
 
 
 class ObjectStore(Store):
@@ -60,6 +69,14 @@ class ObjectStore(Store):
     @abstractmethod
     def look(self, path: str) -> Facts:
         """What the store tells of an object, by one request; raises FileNotFoundError."""
+
+    @abstractmethod
+    def page(self, path: str, flat: bool, after: str | None) -> Page:
+        """One page of the names that begin with `path`, by one request.
+
+        Unless `flat`, what lies behind a further slash is told as one folder. `after` is the
+        former page's `next`, or None.
+        """
 
     @abstractmethod
     def meaning(self, error: Exception) -> Exception:
@@ -91,7 +108,7 @@ class ObjectStore(Store):
         return self.scheme + path
 
     def open(self, path: str) -> IO[bytes]:
-        return io.BufferedReader(_Ranges(self, path), READ_BYTES)
+        return io.BufferedReader(Ranges(partial(self._fetch, path), self.size(path)), READ_BYTES)
 
     def read(self, path: str, begin: int | None = None, end: int | None = None) -> bytes:
         try:
@@ -101,6 +118,17 @@ class ObjectStore(Store):
         except EOFError:
             return b""
         return content
+
+    def _fetch(self, path: str, begin: int, end: int) -> bytes:
+        """Exactly the bytes from `begin` to before `end`, as far as persistence gets them."""
+
+        def fetch() -> bytes:
+            content: bytes = self.fs.cat_file(path, start=begin, end=end)
+            if len(content) != end - begin:
+                raise Passing(f"expected {end - begin} bytes from {begin}, got {len(content)}")
+            return content
+
+        return self.ask("read", path, fetch)
 
     def facts(self, path: str) -> Facts:
         """What the store tells of an object; raises FileNotFoundError."""
@@ -117,30 +145,39 @@ class ObjectStore(Store):
         return True
 
     def is_folder(self, path: str) -> bool:
-        # Not `fs.isdir`: to it, a request that failed means no.
         try:
-            info = self.ask("look at", path, lambda: self.fs.info(path))
+            return any(True for _ in self._list(f"{path}/", flat=False))
         except FileNotFoundError:
             return False
-        return bool(info["type"] == "directory")
 
     def glob(self, pattern: str) -> list[str]:
-        # Not `fs.glob`: on s3fs, a listing that failed is an empty folder to it.
         stem = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
-        root, _, prefix = stem.rpartition("/")
-        if not root:
+        if "/" not in stem:
             raise SetupError(f"expected a bucket before the wildcard of {self.uri(pattern)}")
-        found = self.ask(
-            "list", root, lambda: self.fs.find(root, prefix=prefix, withdirs=True, detail=False)
-        )
+        flat = "/" in pattern[len(stem) :] or "**" in pattern
+        found = {one.rstrip("/") for one in self._list(stem, flat)}
+        if flat:
+            found.update(*[_folders_of(one, stem) for one in found])
         matches = re.compile(glob_translate(pattern)).match
-        return [one for one in map(str, found) if matches(one)]
+        return [one for one in found if matches(one)]
 
     def list_folder(self, path: str) -> list[str]:
-        return self.ask("list", path, lambda: super(ObjectStore, self).list_folder(path))
+        return list(self._list(f"{path}/", flat=False))
 
     def list_all(self, path: str) -> list[str]:
-        return self.ask("list", path, lambda: super(ObjectStore, self).list_all(path))
+        # A key with a slash at its end stands for a folder, in some consoles.
+        return [one for one in self._list(f"{path}/", flat=True) if not one.endswith("/")]
+
+    def _list(self, path: str, flat: bool) -> Iterator[str]:
+        """The paths that begin with `path`; each page persists for itself."""
+        bucket = path.partition("/")[0]
+        after: str | None = None
+        while True:
+            page = self.ask("list", path, partial(self.page, path, flat, after))
+            yield from (f"{bucket}/{name}" for name in page.keys + page.folders)
+            after = page.next
+            if after is None:
+                return
 
     def write(self, path: str, content: bytes) -> None:
         self._upload("write", path, lambda: self.put(path, content))
@@ -194,6 +231,13 @@ def at_once(send: Callable[[int], T], num_parts: int) -> list[T]:
         pool.shutdown(cancel_futures=True)
 
 
+def _folders_of(path: str, stem: str) -> set[str]:
+    """The folders of an object, from the first whose name begins with `stem`."""
+    names = path.split("/")
+    folders = {"/".join(names[:count]) for count in range(1, len(names))}
+    return {one for one in folders if one.startswith(stem)}
+
+
 def read_span(file: Path, span: tuple[int, int]) -> bytes:
     """The bytes of one part of a file."""
     begin, end = span
@@ -207,51 +251,3 @@ def _spans(num_bytes: int) -> list[tuple[int, int]]:
     return [
         (begin, min(begin + part_bytes, num_bytes)) for begin in range(0, num_bytes, part_bytes)
     ]
-
-
-class _Ranges(io.RawIOBase):
-    """An object as a seekable raw stream: each read is a range request that persists."""
-
-    def __init__(self, store: ObjectStore, path: str) -> None:
-        self._store = store
-        self._path = path
-        self._size = store.size(path)
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        view = memoryview(buffer).cast("B")
-        content = self._fetch(self._position + len(view))
-        view[: len(content)] = content
-        return len(content)
-
-    def readall(self) -> bytes:
-        # The inherited one reads 8 KiB, a request, at a time.
-        return self._fetch(self._size)
-
-    def _fetch(self, end: int) -> bytes:
-        begin, end = self._position, min(end, self._size)
-        if end <= begin:
-            return b""
-        content = self._store.ask("read", self._path, lambda: self._read(begin, end))
-        self._position = end
-        return content
-
-    def _read(self, begin: int, end: int) -> bytes:
-        content: bytes = self._store.fs.cat_file(self._path, start=begin, end=end)
-        if len(content) != end - begin:
-            raise Passing(f"expected {end - begin} bytes, got {len(content)}")
-        return content

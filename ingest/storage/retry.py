@@ -25,9 +25,10 @@ class DigestMismatch(Passing):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to go on asking: pauses double from `first_s` to `longest_s`, with full jitter.
+    """How long to go on asking after a failure.
 
-    Source of the jitter: Brooker 2015, "Exponential backoff and jitter".
+    Pauses double from `first_s` to `longest_s` and are cut at random, all of them ("full jitter").
+    Source: Brooker 2015, "Exponential backoff and jitter".
     """
 
     deadline_s: float = 180.0
@@ -48,20 +49,23 @@ def persist(
 ) -> T:
     """What `request` returns, made again as long as it raises `Passing`.
 
-    Raises StorageError when the next attempt would begin after the deadline; all else that the
+    Raises StorageError when the next attempt would begin after the deadline, which counts from
+    the first failure: how long a request may take, its own timeouts say. All else that the
     request raises is an answer and goes through.
     """
-    begin = clock()
+    first_failure: float | None = None
     for attempt in count(1):
         try:
             return request()
         except Passing as error:
             # Not for secrets: only that workers do not come back all at once.
             pause_s = patience.pause_s(attempt, random.random())
-            if clock() + pause_s - begin > patience.deadline_s:
+            now = clock()
+            first_failure = now if first_failure is None else first_failure
+            if now + pause_s - first_failure > patience.deadline_s:
                 raise StorageError(
-                    f"{what}: expected an answer in {patience.deadline_s:g} s, "
-                    f"got none in {attempt} attempts; the last: {error}"
+                    f"{what}: expected an answer within {patience.deadline_s:g} s of the first "
+                    f"failure, got {attempt} failures; the last: {error}"
                 ) from error
         sleep(pause_s)
     raise AssertionError("unreachable")

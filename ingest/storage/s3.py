@@ -22,7 +22,8 @@ from botocore.parsers import ResponseParserError
 from s3fs import S3FileSystem
 
 from ingest.errors import StorageError
-from ingest.storage.objects import WRITER, Facts, ObjectStore, at_once, read_span
+from ingest.storage import objects
+from ingest.storage.objects import WRITER, Facts, ObjectStore, Page, at_once, read_span
 from ingest.storage.retry import PASSING_STATUS, DigestMismatch, Passing
 
 _log = logging.getLogger(__name__)
@@ -128,6 +129,20 @@ class S3Store(ObjectStore):
     def look(self, path: str) -> Facts:
         found = self._call("head_object", path)
         return Facts(found["ContentLength"], found.get("Metadata", {}).get(WRITER))
+
+    def page(self, path: str, flat: bool, after: str | None) -> Page:
+        bucket, _, prefix = path.partition("/")
+        chosen = {"Delimiter": None if flat else "/", "ContinuationToken": after}
+        found = self.fs.call_s3(
+            "list_objects_v2",
+            Bucket=bucket,
+            Prefix=prefix,
+            MaxKeys=objects.PAGE_NAMES,
+            **{name: value for name, value in chosen.items() if value is not None},
+        )
+        keys = [one["Key"] for one in found.get("Contents", [])]
+        folders = [one["Prefix"] for one in found.get("CommonPrefixes", [])]
+        return Page(keys, folders, found.get("NextContinuationToken"))
 
     def meaning(self, error: Exception) -> Exception:
         answer = getattr(error.__cause__, "response", None) or getattr(error, "response", None)

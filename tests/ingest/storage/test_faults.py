@@ -94,6 +94,19 @@ def test_a_stream_outlives_faults_midway(store, root, fault, monkeypatch):
     assert store.proxy.injected[fault] > 0
 
 
+def test_a_listing_of_many_pages_is_whole_under_faults(store, root, monkeypatch):
+    monkeypatch.setattr(objects, "PAGE_NAMES", 3)
+    names = [f"{number:02d}" for number in range(20)]
+    for name in names:
+        storage.write_bytes(f"{root}/{name}", b"")
+        storage.write_bytes(f"{root}/sub-{name}/x", b"")
+    store.proxy.inject(0.3, seed=2)
+    assert storage.list_names(root) == names + [f"sub-{name}" for name in names]
+    assert len(storage.list_files(root)) == 40
+    assert storage.expand(f"{root}/1*") == [f"{root}/{name}" for name in names[10:]]
+    assert storage.expand(f"{root}/s*/x") == [f"{root}/sub-{name}/x" for name in names]
+
+
 def test_a_lost_acknowledgement_is_no_rival(store, root):
     store.proxy.once(Fault.LOST_ACKNOWLEDGEMENT)
     assert storage.create_bytes(f"{root}/commit", b"ours")
@@ -147,7 +160,7 @@ def test_an_upload_that_is_corrupted_each_time_fails_with_both_digests(store, ro
 
 def test_a_store_that_stays_away_is_given_up(store, root, impatient):
     store.proxy.inject(1.0, [Fault.UNAVAILABLE])
-    with pytest.raises(StorageError, match=rf"write {root}/x: .* attempts; .*503"):
+    with pytest.raises(StorageError, match=rf"write {root}/x: .* failures; .*503"):
         storage.write_bytes(f"{root}/x", b"x")
     for ask in (storage.exists, storage.is_folder, storage.list_names, storage.list_files):
         with pytest.raises(StorageError, match="503"):
@@ -161,7 +174,7 @@ def test_requests_are_not_multiplied_by_the_client(store, root, monkeypatch):
         objects, "persist", partial(retry.persist, patience=retry.Patience(deadline_s=-1))
     )
     store.proxy.inject(1.0, [Fault.UNAVAILABLE])
-    with pytest.raises(StorageError, match="in 1 attempts"):
+    with pytest.raises(StorageError, match="got 1 failures"):
         storage.read_bytes(f"{root}/x")
     assert len(store.proxy.seen) == 1
 

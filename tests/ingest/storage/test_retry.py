@@ -54,8 +54,8 @@ def test_the_last_error_says_what_was_tried_and_how_often():
     with pytest.raises(StorageError) as caught:
         persist("read gs://b/x", request, Patience(60), clock, clock.sleep)
     assert str(caught.value) == (
-        f"read gs://b/x: expected an answer in 60 s, got none in {len(calls)} attempts; "
-        "the last: status 503: unavailable"
+        "read gs://b/x: expected an answer within 60 s of the first failure, "
+        f"got {len(calls)} failures; the last: status 503: unavailable"
     )
     assert clock.now <= 60
     assert len(calls) >= 5
