@@ -3,6 +3,7 @@
 import http.client
 import json
 import random
+import re
 import socket
 import struct
 import threading
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote, urlsplit
 
 UPLOADS = ("POST", "PUT")
+ANY = re.compile("")
 # The emulators answer one request at a time and let few wait.
 NUM_UPSTREAM = 4
 SLOW_S = 0.03
@@ -87,14 +89,14 @@ class FaultyProxy:
         self._random = random.Random(seed)
         self._rate, self._kinds = rate, tuple(kinds)
 
-    def once(self, fault, methods=UPLOADS):
-        """Fail the next request of one of these methods."""
-        self._forced.append((fault, methods))
+    def once(self, fault, methods=UPLOADS, pattern=ANY):
+        """Fail the next request of one of these methods whose target has this pattern."""
+        self._forced.append((fault, methods, pattern))
 
     def draw(self, method, target, headers):
         with self._lock:
-            fault = None
-            if self._forced and method in self._forced[0][1]:
+            fault, forced = None, self._forced[0] if self._forced else None
+            if forced and method in forced[1] and forced[2].search(target):
                 fault = self._forced.popleft()[0]
             elif self._random.random() < self._rate:
                 fault = self._random.choice(self._kinds)

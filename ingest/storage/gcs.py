@@ -20,9 +20,15 @@ from google.auth.exceptions import GoogleAuthError
 from ingest.errors import StorageError
 from ingest.storage import objects
 from ingest.storage.objects import WRITER, Facts, ObjectStore, Page, at_once, read_span
-from ingest.storage.retry import PASSING_STATUS, DigestMismatch, Passing
+from ingest.storage.retry import PASSING_STATUS, DigestMismatch, Passing, Refused
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+_PASSING_ERRORS = (
+    aiohttp.ClientError,
+    ConnectionError,
+    requests.RequestException,
+    TimeoutError,
+)
 _PARTS = ".parts"
 _log = logging.getLogger(__name__)
 
@@ -142,17 +148,14 @@ class GcsStore(ObjectStore):
             code = int(error.code or 0)
             if code in PASSING_STATUS:
                 return Passing(f"status {code}: {text}")
-            if code in (401, 416):
-                return PermissionError(text) if code == 401 else EOFError(text)
-        # gcsfs makes a ProxyError of status 502 and a bare OSError of 403.
-        if isinstance(error, (aiohttp.ClientError, requests.RequestException)):
-            return Passing(f"{type(error).__name__}: {text}")
-        if isinstance(error, (TimeoutError, ConnectionError)):
+            return EOFError(text) if code == 416 else Refused(f"status {code}: {text}")
+        # gcsfs makes a ProxyError of status 502, a bare OSError of 403, a ValueError of some 400s.
+        if isinstance(error, _PASSING_ERRORS):
             return Passing(f"{type(error).__name__}: {text}")
         if isinstance(error, GoogleAuthError):
-            return Passing(text) if error.retryable else PermissionError(text)
-        if isinstance(error, OSError) and text.startswith("Forbidden"):
-            return PermissionError(text)
+            return Passing(text) if error.retryable else Refused(text)
+        if text.startswith(("Forbidden", "Bad Request")):
+            return Refused(text)
         return error
 
     def _check(self, path: str, sent: str, answer: dict[str, Any]) -> None:

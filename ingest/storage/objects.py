@@ -13,7 +13,7 @@ from uuid import uuid4
 from fsspec.utils import glob_translate
 
 from ingest.errors import SetupError, StorageError
-from ingest.storage.retry import Passing, persist
+from ingest.storage.retry import Passing, Refused, persist
 from ingest.storage.store import Store
 from ingest.storage.stream import Ranges
 
@@ -80,7 +80,7 @@ class ObjectStore(Store):
 
     @abstractmethod
     def meaning(self, error: Exception) -> Exception:
-        """The error of the client as Passing, PermissionError, EOFError, or as it is.
+        """The error of the client as Passing, Refused, EOFError, or as it is.
 
         EOFError: a range was asked for that begins behind the end.
         """
@@ -94,8 +94,8 @@ class ObjectStore(Store):
                 return request()
             except Exception as error:
                 meaning = self.meaning(error)
-                if isinstance(meaning, PermissionError):
-                    raise StorageError(f"expected leave to {what}, got: {error}") from error
+                if isinstance(meaning, Refused):
+                    raise StorageError(f"expected to {what}, got: {meaning}") from error
                 if isinstance(meaning, FileNotFoundError):
                     raise FileNotFoundError(f"expected {self.uri(path)}, got none") from error
                 if meaning is error:
@@ -132,6 +132,8 @@ class ObjectStore(Store):
 
     def facts(self, path: str) -> Facts:
         """What the store tells of an object; raises FileNotFoundError."""
+        if "/" not in path:
+            raise FileNotFoundError(f"expected an object, got the bucket {self.uri(path)}")
         return self.ask("look at", path, lambda: self.look(path))
 
     def size(self, path: str) -> int:

@@ -19,6 +19,10 @@ class Passing(Exception):
     """A request failed for a reason that may pass: overload, a timeout, a lost connection."""
 
 
+class Refused(Exception):
+    """The store will not do this, however often it is asked: no leave, or not such a request."""
+
+
 class DigestMismatch(Passing):
     """The store holds, or was sent, other bytes than ours; the message has both digests."""
 

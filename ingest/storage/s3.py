@@ -24,7 +24,7 @@ from s3fs import S3FileSystem
 from ingest.errors import StorageError
 from ingest.storage import objects
 from ingest.storage.objects import WRITER, Facts, ObjectStore, Page, at_once, read_span
-from ingest.storage.retry import PASSING_STATUS, DigestMismatch, Passing
+from ingest.storage.retry import PASSING_STATUS, DigestMismatch, Passing, Refused
 
 _log = logging.getLogger(__name__)
 _CONFIG = {
@@ -36,6 +36,7 @@ _CONFIG = {
 _PASSING_CODES = frozenset(
     {
         "ConditionalRequestConflict",
+        "IncompleteBody",
         "InternalError",
         "OperationAborted",
         "RequestTimeout",
@@ -151,7 +152,7 @@ class S3Store(ObjectStore):
         if isinstance(error, _PASSING_ERRORS):
             return Passing(f"{type(error).__name__}: {error}")
         if isinstance(error, NoCredentialsError):
-            return PermissionError(str(error))
+            return Refused(str(error))
         return error
 
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
@@ -208,15 +209,16 @@ class S3Store(ObjectStore):
 def _meaning_of_answer(error: Exception, answer: dict[str, Any]) -> Exception:
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     code = answer["Error"].get("Code")
-    if code == "BadDigest":
+    text = f"status {status}, {code}: {error}"
+    if isinstance(error, (FileNotFoundError, FileExistsError)):
+        return error
+    if code in ("BadDigest", "XAmzContentSHA256Mismatch"):
         return DigestMismatch(str(answer["Error"]))
     if status in PASSING_STATUS or code in _PASSING_CODES:
-        return Passing(f"status {status}, {code}: {error}")
+        return Passing(text)
     if status == 412:
-        return FileExistsError(str(error))
-    if status == 416:
-        return EOFError(str(error))
-    return error
+        return FileExistsError(text)
+    return EOFError(text) if status == 416 else Refused(text)
 
 
 def _text(md5: Any) -> str:

@@ -55,6 +55,21 @@ def test_what_is_not_there_is_not_found(root):
     assert not storage.is_folder(uri)
 
 
+@pytest.mark.parametrize("kind", ["gs", "s3"])
+def test_a_bucket_is_a_folder_and_no_file(kind, object_store):
+    bucket = object_store(kind).bucket
+    storage.write_bytes(f"{bucket}/x", b"x")
+    assert storage.is_folder(bucket)
+    assert storage.exists(bucket)
+    assert "x" in storage.list_names(bucket)
+    with pytest.raises(FileNotFoundError, match="got the bucket"):
+        storage.size(bucket)
+    with pytest.raises(SetupError, match=f"expected an object in a bucket, got {bucket}"):
+        storage.write_bytes(bucket, b"x")
+    with pytest.raises(SetupError, match="expected a bucket before the wildcard"):
+        storage.expand(f"{bucket[:5]}*/x")
+
+
 def test_a_folder_is_no_file(root):
     storage.write_bytes(storage.join(root, "folder", "x"), b"x")
     folder = storage.join(root, "folder")
@@ -172,9 +187,9 @@ def test_of_many_that_create_at_once_one_wins(kind, same, tmp_path, object_store
     assert storage.list_names(root) == ["commit"]
 
 
-def test_storage_works_in_a_spawned_process(root):
-    if root.startswith("memory"):
-        pytest.skip("memory is not shared among processes")
+@pytest.mark.parametrize("kind", ["local", "gs", "s3"])
+def test_storage_works_in_a_spawned_process(kind, tmp_path, object_store):
+    root = str(tmp_path) if kind == "local" else f"{object_store(kind).bucket}/{tmp_path.name}"
     uri = storage.join(root, "x")
     storage.write_bytes(uri, b"parent")
     process = multiprocessing.get_context("spawn").Process(
