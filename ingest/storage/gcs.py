@@ -68,9 +68,10 @@ class GcsStore(ObjectStore):
     scheme = "gs://"
 
     def put(self, path: str, content: bytes, writer: str | None = None) -> None:
-        # Not `fs.pipe_file`: it sends ifGenerationMatch=0 for mode="create" (seen for single and
-        # resumable uploads), but no checksum, and parts by a fixed boundary that content may hold.
-        # With `crc32c` in the metadata, the store refuses other bytes before they are visible.
+        # Not `fs.pipe_file`: for mode="create" its source has ifGenerationMatch=0 in single and
+        # resumable uploads, but it sends no checksum, and it parts metadata from content by a
+        # fixed boundary that content may hold. With `crc32c` in the metadata, the store refuses
+        # other bytes before they are visible.
         bucket, _, key = path.partition("/")
         sent = _text(google_crc32c.value(content))
         metadata: dict[str, Any] = {"name": key, "crc32c": sent}
