@@ -5,6 +5,7 @@
     │   └── UrlError                 no request can be made of this URL
     └── InspectError                 the bytes are no usable image
     SetupError                       the run cannot go on: options, index or dataset do not fit
+    └── StorageError                 an object store refuses, or fails for too long
 
 A leaf that stands for one outcome would be a class for each word of `schemas.outcome`; instead the
 outcome is an argument, so that the vocabulary is written once.
@@ -36,3 +37,7 @@ class InspectError(IngestError):
 
 class SetupError(Exception):
     """The run cannot go on; the message names what was expected and what was found."""
+
+
+class StorageError(SetupError):
+    """An object store refuses, or fails for too long; the message names the URI."""

@@ -19,7 +19,7 @@ from pipelines.options import add_flags, check_rest
 # What Beam says of parts that are not used here.
 _BEAM_NOISE = ("apitools not found", "No semi_persistent_directory found")
 _INTERRUPTED = 130
-_WORKER_ERROR = re.compile(r"^ingest\.errors\.SetupError: (.+)$", re.MULTILINE)
+_WORKER_ERROR = re.compile(r"^ingest\.errors\.(?:Setup|Storage)Error: (.+)$", re.MULTILINE)
 # What Beam adds to the message of an error.
 _BEAM_NOTE = re.compile(r" \[while running '[^']*'\]$")
 
@@ -78,7 +78,8 @@ def _configure_logging() -> None:
     handler.addFilter(_is_news)
     # force: importing Beam without its cloud extra has configured the root logger already.
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
-    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    for chatty in ("apache_beam", "aiobotocore", "botocore", "gcsfs"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -140,7 +140,11 @@ def plan(options: PlanOptions, dataset: str, beam_arguments: Sequence[str]) -> P
         | "SpreadPieces" >> beam.Reshuffle()
     )
     rows, counts = _read(pieces, options)
-    taken = counts | "Taken" >> beam.Map(_taken) | "Total" >> beam.CombineGlobally(sum)
+    taken = (
+        counts
+        | "Taken" >> beam.Map(_taken).with_output_types(int)
+        | "Total" >> beam.CombineGlobally(sum).with_output_types(int)
+    )
     once = pipeline | "Once" >> beam.Create([None])
     shards = once | "ListShards" >> beam.ParDo(
         ListShards(options), AsSingleton(taken)
@@ -168,16 +172,11 @@ def _read(
 ) -> tuple[beam.PCollection, beam.PCollection]:
     """The rows of all pieces, and the counts of each."""
     counted = pieces | "CountPiece" >> beam.ParDo(CountPiece(options)).with_output_types(_PieceRows)
-    read = pieces | "ReadRows" >> beam.ParDo(ReadRows(options), AsMultiMap(counted)).with_outputs(
-        _COUNTS, main="rows"
+    read_rows = beam.ParDo(ReadRows(options), AsMultiMap(counted)).with_output_types(
+        bytes, **{_COUNTS: InputCount}
     )
-    rows = read.rows | "Rows" >> beam.Map(_same).with_output_types(bytes)
-    counts = read[_COUNTS] | "Counts" >> beam.Map(_same).with_output_types(InputCount)
-    return rows, counts
-
-
-def _same(element: object) -> object:
-    return element
+    read = pieces | "ReadRows" >> read_rows.with_outputs(_COUNTS, main="rows")
+    return read.rows, read[_COUNTS]
 
 
 def _taken(count: InputCount) -> int:

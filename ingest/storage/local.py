@@ -1,0 +1,59 @@
+"""Files of this machine: written beside their name, synced, then renamed or linked to it."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from ingest.storage.store import Store
+
+PARTIAL_SUFFIX = ".partial"
+
+
+class LocalStore(Store):
+    """A local file system."""
+
+    def write(self, path: str, content: bytes) -> None:
+        with _partial(path) as partial:
+            partial.write_bytes(content)
+            _sync(partial)
+            partial.replace(path)
+
+    def create(self, path: str, content: bytes) -> bool:
+        try:
+            with _partial(path) as partial:
+                partial.write_bytes(content)
+                _sync(partial)
+                os.link(partial, path)
+        except FileExistsError:
+            return False
+        return True
+
+    def staged(self, folder: str, scratch: str) -> AbstractContextManager[Path]:
+        return _partial(f"{folder}/staged")
+
+    def publish(self, staged_file: Path, path: str) -> None:
+        _sync(staged_file)
+        staged_file.replace(path)
+
+
+@contextmanager
+def _partial(path: str) -> Iterator[Path]:
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.name}.", suffix=PARTIAL_SUFFIX
+    )
+    os.close(descriptor)
+    partial = Path(name)
+    partial.chmod(0o644)
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
