@@ -14,27 +14,42 @@ from ingest.errors import FetchError
 from ingest.inspect.header import sniff_format
 from ingest.sources.archive import Record, read_records, split_archive
 from ingest.sources.candidates import in_batches, stored_candidate, url_candidate
-from ingest.sources.html_links import (
-    ATTRIBUTES,
-    META_NAMES,
-    ImageLink,
-    LinkCollector,
-    decode_page,
-    image_links,
-)
+from ingest.sources.html_links import image_links
 from ingest.sources.http_message import parse_message
+from ingest.sources.image_link import (
+    LAZY_SETS,
+    LAZY_SOURCES,
+    META_NAMES,
+    Collector,
+    ImageLink,
+    base_of,
+    is_reference,
+    largest_candidate,
+)
 from ingest.sources.piece import Piece
 from schemas.candidate import Candidate, Carrier
 from schemas.options import PlanOptions
 from schemas.outcome import Outcome
 
 WAT, WARC = "wat", "warc"
-# How WAT names an attribute -> tag and attribute.
-_PATHS = {
-    f"{tag.upper()}@/{name}": (tag, name) for tag, names in ATTRIBUTES.items() for name in names
+# How WAT names an attribute -> how we do. `input` and `video` are taken as they come.
+_SINGLE = {
+    "IMG@/src": "img@src",
+    "IMAGE@/src": "img@src",
+    "INPUT@/src": "input@src",
+    "VIDEO@/poster": "video@poster",
 }
-# A record without any of these names no image.
-_SIGNS = (b"IMG@", b"SOURCE@", b"INPUT@", b"POSTER", b"poster", b":image", b"IMAGE@", b"image_src")
+_LAZY = {f"IMG@/{name}": f"img@{name}" for name in LAZY_SOURCES}
+_SETS = {
+    f"{tag.upper()}@/{name}": f"{tag}@{name}"
+    for tag in ("img", "source")
+    for name in ("srcset", *LAZY_SETS)
+}
+# Where a link that may be one of an image tells its path; where a page's head may name one.
+_PATH = re.compile(rb"@/(?<=IMG@/|RCE@/|DEO@/|PUT@/|AGE@/)(?:src|data-|poster)")
+_IN_HEAD = re.compile(rb":image|image_src")
+_BASE = re.compile(rb'"Base":"(?:[^"\\]|\\.)*+"')
+_HEAD, _LINKS = b'"Head":{', b'"Links":['
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _HTML_SIGNS = (b"<html", b"<!doctype html", b"<head", b"<body")
 _SNIFFED_BYTES = 1024
@@ -77,29 +92,66 @@ def count_warc(piece: Piece, options: PlanOptions) -> int:
     return sum(map(len, read_warc(piece, options)))
 
 
-def wat_links(block: bytes) -> list[ImageLink]:
-    """The image links that the JSON of one page names; raises ValueError if it is none."""
-    if not any(sign in block for sign in _SIGNS):
-        return []
-    envelope = _dict(orjson.loads(block), "Envelope")
-    html = _dict(envelope, "Payload-Metadata", "HTTP-Response-Metadata", "HTML-Metadata")
-    page_url = _dict(envelope, "WARC-Header-Metadata").get("WARC-Target-URI")
-    found = LinkCollector(page_url if isinstance(page_url, str) else "")
-    head = _dict(html, "Head")
-    if isinstance(base := head.get("Base"), str):
-        found.rebase(base)
-    for meta in _list(head, "Metas"):
-        name = str(meta.get("property") or meta.get("name") or "").lower()
-        if name in META_NAMES:
-            found.add("meta", name, str(meta.get("content") or ""))
-    for link in _list(head, "Link"):
-        if link.get("rel") == "image_src":
-            found.add("link", "image_src", str(link.get("url") or ""))
-    for link in _list(html, "Links"):
-        named = _PATHS.get(str(link.get("path")))
-        if named is not None and isinstance(url := link.get("url"), str):
-            found.add(*named, url, _text(link.get("alt")))
+def wat_links(block: bytes, page_url: str) -> list[ImageLink]:
+    """The image links that the JSON of one page names; raises ValueError if it is none.
+
+    Only the few objects that may name an image are parsed: flat ones, between the braces around a
+    hit. Should a text hold a brace, that is no JSON, and all of the record is parsed. (The line
+    ends see to it: no string may hold one, so none goes on from one object to the next.)
+    """
+    try:
+        objects = orjson.loads(b"[" + b",\n".join(_flat_objects(block)) + b"]")
+    except orjson.JSONDecodeError:
+        objects = _all_objects(orjson.loads(block))
+    found = Collector(base_of(page_url))
+    for one in objects:
+        path, url = one.get("path"), one.get("url")
+        if not isinstance(path, str) or not isinstance(url, str):
+            path = url = ""
+        if path in _SINGLE:
+            found.add(url, _SINGLE[path], _text(one.get("alt")))
+        elif path in _LAZY and is_reference(url):
+            found.add(url, _LAZY[path], _text(one.get("alt")))
+        elif path in _SETS:
+            found.add(largest_candidate(url) or "", _SETS[path], _text(one.get("alt")))
+        elif isinstance(base := one.get("Base"), str):
+            found.rebase(base_of(page_url, base))
+        else:
+            _add_of_head(found, one)
     return found.links()
+
+
+def _add_of_head(found: Collector, one: dict[str, Any]) -> None:
+    """Add what an object of a page's head names: a meta property, or a link of relation."""
+    name = _text(one.get("property") or one.get("name")).strip().lower()
+    if name in META_NAMES:
+        found.add(_text(one.get("content")), f"meta@{name}")
+    elif "image_src" in _text(one.get("rel")).lower().split():
+        found.add(_text(one.get("url")), "link@image_src")
+
+
+def _flat_objects(block: bytes) -> Iterator[bytes]:
+    """The objects around each hit, those of the head first, and of these its base."""
+    links_at = block.find(_LINKS)
+    head_end = links_at if 0 <= block.find(_HEAD) < links_at else len(block)
+    if base := _BASE.search(block, 0, head_end):
+        yield b"{" + base.group() + b"}"
+    for hits in (_IN_HEAD.finditer(block, 0, head_end), _PATH.finditer(block)):
+        end = 0
+        for hit in hits:
+            at = hit.start()
+            if at >= end:
+                begin, end = block.rfind(b"{", end, at), block.find(b"}", at) + 1
+                yield block[begin:end]
+
+
+def _all_objects(record: Any) -> Iterator[dict[str, Any]]:
+    """All objects that may name an image; the base of the page comes first."""
+    html = _dict(record, "Envelope", "Payload-Metadata", "HTTP-Response-Metadata", "HTML-Metadata")
+    head = _dict(html, "Head")
+    yield {"Base": head.get("Base")}
+    for found in (head.get("Metas"), head.get("Link"), html.get("Links")):
+        yield from (one for one in found or () if isinstance(one, dict))
 
 
 def _of_wat(source: str, record: Record) -> Iterator[Candidate]:
@@ -107,7 +159,7 @@ def _of_wat(source: str, record: Record) -> Iterator[Candidate]:
         yield _broken(source, record)
         return
     try:
-        links = wat_links(record.block)
+        links = wat_links(record.block, record.uri)
     except ValueError as error:
         yield _broken(source, record._replace(problem=f"expected JSON, got {error}"))
         return
@@ -134,8 +186,8 @@ def _of_warc(source: str, record: Record, wanted: str) -> Iterator[Candidate]:
             yield _archived_image(source, record, content_type)
     elif wanted != "images" and ("html" in kind or (not kind and _looks_like_html(body))):
         charset = _CHARSET.search(content_type or "")
-        page = decode_page(body, charset.group(1) if charset else None)
-        yield from _candidates(source, record, image_links(page, record.uri))
+        links = image_links(body, record.uri, charset.group(1) if charset else None)
+        yield from _candidates(source, record, links)
 
 
 def _candidates(source: str, record: Record, links: list[ImageLink]) -> Iterator[Candidate]:
@@ -169,10 +221,5 @@ def _dict(value: Any, *names: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    found = value.get(name)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

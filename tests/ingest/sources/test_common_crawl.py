@@ -3,6 +3,7 @@ import gzip
 import json
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -220,6 +221,39 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_any_json_in_a_wat_record_is_read_without_an_error(value):
-    assert isinstance(
-        wat_links(json.dumps({"IMG@": 1, **envelope("http://a/", value)}).encode()), list
-    )
+    wat_links(json.dumps(envelope("http://a/", value)).encode(), "http://a/")
+
+
+texts = st.text('ab{}",\\\u00e9/:', max_size=8)
+urls = texts | st.just("http://a.example/1.jpg")
+link = st.fixed_dictionaries(
+    {
+        "path": st.sampled_from(["IMG@/src", "A@/href", "IMG@/data-src", "SOURCE@/srcset"]),
+        "url": urls,
+    },
+    optional={"alt": texts, "title": texts},
+)
+page_metadata = st.fixed_dictionaries(
+    {
+        "Head": st.fixed_dictionaries(
+            {
+                "Metas": st.lists(
+                    st.fixed_dictionaries({"property": st.just("og:image")}), max_size=2
+                )
+            },
+            optional={"Base": urls, "Title": texts},
+        ),
+        "Links": st.lists(link, max_size=6),
+    }
+)
+
+
+@settings(max_examples=300)
+@given(page_metadata, st.booleans())
+def test_a_wat_record_is_read_alike_by_its_parts_and_as_a_whole(metadata, is_sorted):
+    block = json.dumps(envelope("http://a/", metadata), sort_keys=is_sorted).encode()
+    compact = orjson.dumps(json.loads(block))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ingest.sources.common_crawl._flat_objects", lambda block: [b"no JSON"])
+        whole = wat_links(compact, "http://a/b/c.html")
+    assert wat_links(compact, "http://a/b/c.html") == whole
