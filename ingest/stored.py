@@ -12,15 +12,13 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pyarrow as pa
-from fastwarc.warc import WarcRecordType
 
 from ingest import storage
 from ingest.errors import FetchError
 from ingest.fetch.opt_out import product_token, read_opt_out
 from ingest.fetch.transfer import Answer
 from ingest.fetch.visit import Visit
-from ingest.sources.archive import read_record
-from ingest.sources.http_message import parse_message
+from ingest.sources.archived_response import read_record
 from ingest.sources.parquet_images import read_cells
 from ingest.spool import Region, Spool
 from schemas.candidate import Candidate, Carrier
@@ -68,19 +66,23 @@ class StoredBytes:
 
     def _open_record(self, content: bytes) -> Visit:
         """The answer in a WARC record, as it came when it was archived; raises FetchError."""
-        record = read_record(content)
-        visit = Visit(attempts=1, final_url=record.uri, fetched_at_us=_time_us(record.date))
-        body = record.block
-        if record.kind == WarcRecordType.response:
-            answer = parse_message(record.block, self._max_bytes)
-            visit.answer = Answer(answer.status, answer.headers, "")
-            found = read_opt_out(answer.headers, self._consent, self._agent, datetime.now(UTC))
-            visit.signals, visit.rule = found.signals, found.rule
-            body = answer.body
+        found = read_record(content, self._max_bytes)
+        headers: defaultdict[str, list[str]] = defaultdict(list)
+        for name, value in found.headers:
+            headers[name.lower()].append(value)
+        opt_out = read_opt_out(headers, self._consent, self._agent, datetime.now(UTC))
+        visit = Visit(
+            final_url=found.url,
+            answer=Answer(found.status, dict(headers), ""),
+            fetched_at_us=_time_us(found.warc_date),
+            signals=opt_out.signals,
+            rule=opt_out.rule,
+            attempts=1,
+        )
         if visit.rule is not None:
             visit.outcome, visit.detail = Outcome.OPT_OUT, visit.rule
         else:
-            visit.body = self._spool.append(checked(body, self._max_bytes))
+            visit.body = self._spool.append(checked(found.body, self._max_bytes))
         return visit
 
     async def _read_cell(self, candidate: Candidate) -> Region:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from ingest import storage
 from ingest.errors import SetupError
 from ingest.sources import (
-    common_crawl,
+    archives,
     dataset,
     folder,
     img2dataset,
@@ -36,19 +36,19 @@ _SOURCES = {
     img2dataset.KIND: Source(
         img2dataset.split_img2dataset, img2dataset.read_img2dataset, img2dataset.count_img2dataset
     ),
-    common_crawl.WAT: Source(common_crawl.split_wat, common_crawl.read_wat, common_crawl.count_wat),
-    common_crawl.WARC: Source(
-        common_crawl.split_warc, common_crawl.read_warc, common_crawl.count_warc
-    ),
+    **{
+        kind: Source(archives.split_archive(kind), archives.read_archive, archives.count_archive)
+        for kind in (archives.WAT, archives.WARC)
+    },
     sitemap.KIND: Source(sitemap.split_sitemap, sitemap.read_sitemap, sitemap.count_sitemap),
     dataset.KIND: Source(dataset.split_dataset, dataset.read_dataset, dataset.count_dataset),
 }
 _KIND_OF_SUFFIX = {
     tar_shards.SUFFIX: tar_shards.KIND,
-    ".wat": common_crawl.WAT,
-    ".wat.gz": common_crawl.WAT,
-    ".warc": common_crawl.WARC,
-    ".warc.gz": common_crawl.WARC,
+    ".wat": archives.WAT,
+    ".wat.gz": archives.WAT,
+    ".warc": archives.WARC,
+    ".warc.gz": archives.WARC,
     ".xml": sitemap.KIND,
     ".xml.gz": sitemap.KIND,
 }

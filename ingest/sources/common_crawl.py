@@ -1,21 +1,27 @@
-"""WAT archives (Common Crawl's extract of all links) and WARC archives (the answers themselves).
+"""Common Crawl's archives: image links of pages (WAT, WARC) and archived images (WARC).
 
-A candidate's row is the offset of its record, so that it can be looked up with one range request.
+A WAT file tells of each page of its WARC file what Common Crawl's extractor found (github.com,
+commoncrawl/ia-web-commons, ExtractingParseObserver): `src` of images, `poster` of videos, `src` of
+inputs, <meta> and <link>, character references already decoded; neither srcset nor lazy-load
+attributes, which are read all the same should an archive have them.
 """
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-from fastwarc.warc import WarcRecordType
 
 from ingest.errors import FetchError
 from ingest.inspect.header import sniff_format
-from ingest.sources.archive import Record, read_records, split_archive
-from ingest.sources.candidates import in_batches, stored_candidate, url_candidate
+from ingest.sources.archive_records import (
+    ArchiveProblem,
+    Record,
+    read_records,
+    split_record,
+)
+from ingest.sources.archived_response import ArchivedResponse, parse_record
 from ingest.sources.html_links import image_links
-from ingest.sources.http_message import parse_message
 from ingest.sources.image_link import (
     LAZY_SETS,
     LAZY_SOURCES,
@@ -26,16 +32,21 @@ from ingest.sources.image_link import (
     is_reference,
     largest_candidate,
 )
-from ingest.sources.piece import Piece
-from schemas.candidate import Candidate, Carrier
-from schemas.options import PlanOptions
-from schemas.outcome import Outcome
 
-WAT, WARC = "wat", "warc"
-# How WAT names an attribute -> how we do. `input` and `video` are taken as they come.
-_SINGLE = {
+# Of pages that are longer, the rest is not read; Common Crawl cuts them at 1 or 5 MiB.
+MAX_PAGE_BYTES = 64 << 20
+_SNIFFED_BYTES = 2048
+_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+_UNTOLD_TYPES = frozenset({"", "application/octet-stream", "unknown/unknown", "text/plain"})
+_HTML_SIGN = re.compile(
+    rb"\s*+(?:<!--.{0,500}?-->\s*+)?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
+)
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.ASCII | re.IGNORECASE)
+_CONTENT = re.compile(rb"\r\nWARC-Type[ \t]*+:[ \t]*+(?:response|resource)[ \t]*+\r\n", re.I)
+
+# Of a link's path in WAT: where it stood, and whether it is a set or a lazy-load attribute.
+_SOURCES = {
     "IMG@/src": "img@src",
-    "IMAGE@/src": "img@src",
     "INPUT@/src": "input@src",
     "VIDEO@/poster": "video@poster",
 }
@@ -45,181 +56,156 @@ _SETS = {
     for tag in ("img", "source")
     for name in ("srcset", *LAZY_SETS)
 }
-# Where a link that may be one of an image tells its path; where a page's head may name one.
-_PATH = re.compile(rb"@/(?<=IMG@/|RCE@/|DEO@/|PUT@/|AGE@/)(?:src|data-|poster)")
-_IN_HEAD = re.compile(rb":image|image_src")
-_BASE = re.compile(rb'"Base":"(?:[^"\\]|\\.)*+"')
-_HEAD, _LINKS = b'"Head":{', b'"Links":['
-_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
-_HTML_SIGNS = (b"<html", b"<!doctype html", b"<head", b"<body")
-_SNIFFED_BYTES = 1024
-# Pages and images beyond are not looked into.
-_MAX_BODY_BYTES = 1 << 28
+# Of a page; the JSON of a request has none.
+_PAGE_SIGN = b'"HTML-Metadata"'
+_PATHS = frozenset({*_SOURCES, *_LAZY, *_SETS})
 
 
-def split_wat(uri: str, options: PlanOptions) -> Iterator[Piece]:
-    """The pieces of a WAT file."""
-    return split_archive(uri, WAT)
+class ArchiveLink(NamedTuple):
+    """A link to an image: offset of the page's record, absolute URL, page_url, attribute, alt."""
+
+    record_offset: int
+    url: str
+    columns: dict[str, Any]
 
 
-def split_warc(uri: str, options: PlanOptions) -> Iterator[Piece]:
-    """The pieces of a WARC file."""
-    return split_archive(uri, WARC)
+class ArchivedImage(NamedTuple):
+    """An archived image: where its record lies, as stored, and its URL.
 
-
-def read_wat(piece: Piece, options: PlanOptions) -> Iterator[list[Candidate]]:
-    """The image links of the pages that a stretch of a WAT file tells of."""
-    records = read_records(piece.uri, piece.begin, piece.end, WarcRecordType.metadata)
-    return in_batches(one for record in records for one in _of_wat(piece.uri, record))
-
-
-def read_warc(piece: Piece, options: PlanOptions) -> Iterator[list[Candidate]]:
-    """The images that a stretch of a WARC file holds, and the image links of its pages."""
-    wanted = WarcRecordType.response | WarcRecordType.resource
-    records = read_records(piece.uri, piece.begin, piece.end, wanted)
-    return in_batches(
-        one for record in records for one in _of_warc(piece.uri, record, options.archive_records)
-    )
-
-
-def count_wat(piece: Piece, options: PlanOptions) -> int:
-    """The number of image links of a piece; as costly as reading them."""
-    return sum(map(len, read_wat(piece, options)))
-
-
-def count_warc(piece: Piece, options: PlanOptions) -> int:
-    """The number of images and image links of a piece; as costly as reading them."""
-    return sum(map(len, read_warc(piece, options)))
-
-
-def wat_links(block: bytes, page_url: str) -> list[ImageLink]:
-    """The image links that the JSON of one page names; raises ValueError if it is none.
-
-    Only the few objects that may name an image are parsed: flat ones, between the braces around a
-    hit. Should a text hold a brace, that is no JSON, and all of the record is parsed. (The line
-    ends see to it: no string may hold one, so none goes on from one object to the next.)
+    columns: http_status, content_type, warc_date.
     """
-    try:
-        objects = orjson.loads(b"[" + b",\n".join(_flat_objects(block)) + b"]")
-    except orjson.JSONDecodeError:
-        objects = _all_objects(orjson.loads(block))
-    found = Collector(base_of(page_url))
-    for one in objects:
-        path, url = one.get("path"), one.get("url")
-        if not isinstance(path, str) or not isinstance(url, str):
-            path = url = ""
-        if path in _SINGLE:
-            found.add(url, _SINGLE[path], _text(one.get("alt")))
-        elif path in _LAZY and is_reference(url):
-            found.add(url, _LAZY[path], _text(one.get("alt")))
-        elif path in _SETS:
-            found.add(largest_candidate(url) or "", _SETS[path], _text(one.get("alt")))
-        elif isinstance(base := one.get("Base"), str):
-            found.rebase(base_of(page_url, base))
-        else:
-            _add_of_head(found, one)
-    return found.links()
+
+    record_offset: int
+    record_length: int
+    url: str
+    columns: dict[str, Any]
 
 
-def _add_of_head(found: Collector, one: dict[str, Any]) -> None:
-    """Add what an object of a page's head names: a meta property, or a link of relation."""
-    name = _text(one.get("property") or one.get("name")).strip().lower()
-    if name in META_NAMES:
-        found.add(_text(one.get("content")), f"meta@{name}")
-    elif "image_src" in _text(one.get("rel")).lower().split():
-        found.add(_text(one.get("url")), "link@image_src")
+def read_wat(uri: str, begin: int, end: int) -> Iterator[ArchiveLink | ArchiveProblem]:
+    """The image links of the pages whose records begin in [begin, end) of a WAT file."""
+    for record in read_records(uri, begin, end):
+        if isinstance(record, ArchiveProblem):
+            yield record
+        elif _PAGE_SIGN in record.content:
+            try:
+                page_url, links = wat_links(split_record(record.content)[1])
+            except ValueError as error:
+                yield ArchiveProblem(record.offset, str(error))
+                continue
+            yield from _rows(record.offset, page_url, links)
 
 
-def _flat_objects(block: bytes) -> Iterator[bytes]:
-    """The objects around each hit, those of the head first, and of these its base."""
-    links_at = block.find(_LINKS)
-    head_end = links_at if 0 <= block.find(_HEAD) < links_at else len(block)
-    if base := _BASE.search(block, 0, head_end):
-        yield b"{" + base.group() + b"}"
-    for hits in (_IN_HEAD.finditer(block, 0, head_end), _PATH.finditer(block)):
-        end = 0
-        for hit in hits:
-            at = hit.start()
-            if at >= end:
-                begin, end = block.rfind(b"{", end, at), block.find(b"}", at) + 1
-                yield block[begin:end]
+def read_warc(
+    uri: str, begin: int, end: int, links: bool = True, images: bool = True
+) -> Iterator[ArchiveLink | ArchivedImage | ArchiveProblem]:
+    """Links and images of the answers whose records begin in [begin, end) of a WARC file.
+
+    They are those of `response` records with status 200, and of `resource` records.
+    """
+    for record in read_records(uri, begin, end):
+        if isinstance(record, ArchiveProblem):
+            yield record
+        elif _CONTENT.search(record.content, 0, 4096):
+            try:
+                yield from _of_response(record, links, images)
+            except FetchError as error:
+                yield ArchiveProblem(record.offset, error.detail)
 
 
-def _all_objects(record: Any) -> Iterator[dict[str, Any]]:
-    """All objects that may name an image; the base of the page comes first."""
-    html = _dict(record, "Envelope", "Payload-Metadata", "HTTP-Response-Metadata", "HTML-Metadata")
-    head = _dict(html, "Head")
-    yield {"Base": head.get("Base")}
-    for found in (head.get("Metas"), head.get("Link"), html.get("Links")):
-        yield from (one for one in found or () if isinstance(one, dict))
+def wat_links(payload: bytes) -> tuple[str, list[ImageLink]]:
+    """The page's URL and its image links by its JSON; raises ValueError if it is none."""
+    envelope = _object(orjson.loads(payload), "Envelope")
+    page_url = _object(envelope, "WARC-Header-Metadata").get("WARC-Target-URI")
+    html = _object(envelope, "Payload-Metadata", "HTTP-Response-Metadata", "HTML-Metadata")
+    if not isinstance(page_url, str) or not html:
+        return "", []
+    found = _of_head(page_url, _object(html, "Head"))
+    for link in _objects(html, "Links"):
+        path = link.get("path")
+        if path != "A@/href" and isinstance(path, str) and path in _PATHS:
+            _add_link(found, path, link)
+    return page_url, found.links()
 
 
-def _of_wat(source: str, record: Record) -> Iterator[Candidate]:
-    if record.problem is not None:
-        yield _broken(source, record)
-        return
-    try:
-        links = wat_links(record.block, record.uri)
-    except ValueError as error:
-        yield _broken(source, record._replace(problem=f"expected JSON, got {error}"))
-        return
-    yield from _candidates(source, record, links)
+def _of_head(page_url: str, head: dict[str, Any]) -> Collector:
+    base = head.get("Base")
+    found = Collector(base_of(page_url, base if isinstance(base, str) else None))
+    for meta in _objects(head, "Metas"):
+        _add_meta(found, meta)
+    for link in _objects(head, "Link"):
+        if "image_src" in str(link.get("rel")).lower().split():
+            found.add(str(link.get("url") or ""), "link@image_src")
+    return found
 
 
-def _of_warc(source: str, record: Record, wanted: str) -> Iterator[Candidate]:
-    if record.problem is not None:
-        yield _broken(source, record)
-        return
-    content_type, body = None, record.block
-    if record.kind == WarcRecordType.response:
-        try:
-            answer = parse_message(record.block, _MAX_BODY_BYTES)
-        except FetchError as error:
-            yield _broken(source, record._replace(problem=error.detail))
+def _add_meta(found: Collector, meta: dict[str, Any]) -> None:
+    for key in ("property", "name"):
+        name = str(meta.get(key)).strip().lower()
+        if name in META_NAMES:
+            found.add(str(meta.get("content") or ""), f"meta@{name}")
             return
-        if answer.status != 200:
-            return
-        content_type, body = answer.header("content-type"), answer.body
-    kind = (content_type or "").partition(";")[0].strip().lower()
-    if kind.startswith("image/") or sniff_format(body[:_SNIFFED_BYTES]) is not None:
-        if wanted != "links":
-            yield _archived_image(source, record, content_type)
-    elif wanted != "images" and ("html" in kind or (not kind and _looks_like_html(body))):
-        charset = _CHARSET.search(content_type or "")
-        links = image_links(body, record.uri, charset.group(1) if charset else None)
-        yield from _candidates(source, record, links)
 
 
-def _candidates(source: str, record: Record, links: list[ImageLink]) -> Iterator[Candidate]:
-    for link in links:
-        columns = {"page_url": record.uri, "attribute": link.attribute, "alt": link.alt}
-        yield url_candidate(source, record.offset, link.url, columns)
+def _add_link(found: Collector, path: str, link: dict[str, Any]) -> None:
+    url, alt = link.get("url"), link.get("alt")
+    if not isinstance(url, str):
+        return
+    alt = alt if isinstance(alt, str) else None
+    if path in _SOURCES:
+        found.add(url, _SOURCES[path], alt)
+    elif path in _LAZY and is_reference(url):
+        found.add(url, _LAZY[path], alt)
+    elif path in _SETS and (best := largest_candidate(url)):
+        found.add(best, _SETS[path], alt)
 
 
-def _archived_image(source: str, record: Record, content_type: str | None) -> Candidate:
-    columns = {"content_type": content_type, "warc_date": record.date}
-    place = (Carrier.WARC, source, f"{record.offset}+{record.length}")
-    return stored_candidate(source, record.offset, record.uri, columns, place)
+def _of_response(
+    record: Record, links: bool, images: bool
+) -> Iterator[ArchiveLink | ArchivedImage]:
+    answer = parse_record(record.content)
+    if answer.status != 200:
+        return
+    content_type = answer.header("content-type")
+    kind = content_type.partition(";")[0].strip().lower()
+    if _is_image(kind, answer.body):
+        if images:
+            yield _image(record, answer, content_type)
+    elif links and (kind in _HTML_TYPES or kind in _UNTOLD_TYPES):
+        body = answer.decoded(MAX_PAGE_BYTES)
+        if kind in _HTML_TYPES or _HTML_SIGN.match(body, 0, _SNIFFED_BYTES):
+            charset = _CHARSET.search(content_type)
+            found = image_links(body, answer.url, charset[1] if charset else None)
+            yield from _rows(record.offset, answer.url, found)
 
 
-def _broken(source: str, record: Record) -> Candidate:
-    assert record.problem is not None
-    place = (Carrier.WARC, source, f"{record.offset}+{record.length}")
-    problem = (Outcome.MALFORMED_ROW, record.problem)
-    return stored_candidate(source, record.offset, record.uri or source, {}, place, problem)
+def _is_image(kind: str, body: bytes) -> bool:
+    if kind.startswith("image/"):
+        return True
+    found = sniff_format(body[:_SNIFFED_BYTES])
+    return found is not None and (found != "svg" or kind in _UNTOLD_TYPES)
 
 
-def _looks_like_html(body: bytes) -> bool:
-    head = body[:_SNIFFED_BYTES].lower()
-    return any(sign in head for sign in _HTML_SIGNS)
+def _image(record: Record, answer: ArchivedResponse, content_type: str) -> ArchivedImage:
+    columns = {
+        "http_status": answer.status,
+        "content_type": content_type or None,
+        "warc_date": answer.warc_date or None,
+    }
+    return ArchivedImage(record.offset, record.length, answer.url, columns)
 
 
-def _dict(value: Any, *names: str) -> dict[str, Any]:
+def _rows(offset: int, page_url: str, links: list[ImageLink]) -> Iterator[ArchiveLink]:
+    for url, attribute, alt in links:
+        yield ArchiveLink(offset, url, {"page_url": page_url, "attribute": attribute, "alt": alt})
+
+
+def _object(value: Any, *names: str) -> dict[str, Any]:
     """The object at a path of names; empty if there is none."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _objects(value: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found = value.get(name)
+    return [one for one in found if type(one) is dict] if isinstance(found, list) else []

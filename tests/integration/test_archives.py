@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from tests.archives import Answer, write_warc, write_wat
+from tests.archives import WARC_DATE, Image, Page, response, warc_records, write_records, write_wat
 from tests.building import (
     HOST,
     build,
@@ -40,7 +40,7 @@ def test_a_wat_file_becomes_a_dataset_of_the_images_that_its_pages_show(web, tmp
         for n in range(NUM_PICTURES)
     ]
     pages = [
-        (f"http://blog.example/{n}", {"Links": [*links[n : n + 3], links[0]]}) for n in range(10)
+        Page(f"http://blog.example/{n}", links=[*links[n : n + 3], links[0]]) for n in range(10)
     ]
     write_wat(tmp_path / "t.warc.wat.gz", pages)
     build(tmp_path / "d", f"--input={tmp_path / 't.warc.wat.gz'}", "--shard-candidates=20")
@@ -58,18 +58,14 @@ def test_a_wat_file_becomes_a_dataset_of_the_images_that_its_pages_show(web, tmp
 def test_a_warc_file_rescues_images_whose_links_are_dead_and_says_so(web, tmp_path):
     page = "".join(f"<img src='{web.url(HOST, f'/{n}')}'>" for n in range(4))
     gone = [
-        Answer(f"http://gone.example/{n}.jpg", pictures(NUM_PICTURES)[n].content, "image/jpeg")
+        Image(f"http://gone.example/{n}.jpg", pictures(NUM_PICTURES)[n].content)
         for n in range(4, 9)
     ]
-    refused = Answer(
-        "http://gone.example/no.jpg",
-        pictures(NUM_PICTURES)[9].content,
-        "image/jpeg",
-        headers=("X-Robots-Tag: noai",),
-    )
-    broken = Answer("http://gone.example/html.jpg", b"<html>not found</html>", "image/jpeg")
-    answers = [Answer("http://blog.example/", page.encode()), *gone, refused, broken]
-    write_warc(tmp_path / "t.warc.gz", answers)
+    broken = Image("http://gone.example/html.jpg", b"<html>not found</html>")
+    records = warc_records([Page("http://blog.example/", page.encode())], [*gone, broken])
+    no_url, content = "http://gone.example/no.jpg", pictures(NUM_PICTURES)[9].content
+    records.append(response(no_url, content, "image/jpeg", headers=["X-Robots-Tag: noai"]))
+    write_records(tmp_path / "t.warc.gz", records)
     build(tmp_path / "d", f"--input={tmp_path / 't.warc.gz'}")
     rows = {row["url"]: row for row in audited(tmp_path / "d")}
     assert len(rows) == 4 + 5 + 2
@@ -81,10 +77,10 @@ def test_a_warc_file_rescues_images_whose_links_are_dead_and_says_so(web, tmp_pa
         assert (row["carrier"], row["http_status"], row["content_type"]) == (
             *("warc", 200, "image/jpeg"),
         )
-        assert row["fetched_at"].isoformat() == "2026-10-03T04:05:06+00:00"
+        assert f"{row['fetched_at']:%Y-%m-%dT%H:%M:%SZ}" == WARC_DATE
         assert row["requests"] == []
-    assert rows[refused.url]["outcome"] == "opt_out"
-    assert rows[refused.url]["opt_out_rule"] == "x-robots-tag: noai"
+    assert rows[no_url]["outcome"] == "opt_out"
+    assert rows[no_url]["opt_out_rule"] == "x-robots-tag: noai"
     assert rows[broken.url]["outcome"] == "not_an_image"
 
 

@@ -1,259 +1,322 @@
-import contextlib
 import gzip
-import json
-from pathlib import Path
+import io
+import itertools
 
-import orjson
 import pytest
+from fastwarc.stream_io import GzipWriter
+from fastwarc.warc import WarcRecord, WarcRecordType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest import storage
-from ingest.errors import FetchError, SetupError
-from ingest.sources.archive import read_record
-from ingest.sources.common_crawl import wat_links
-from ingest.sources.http_message import parse_message
-from ingest.stored import read_stored_file
-from schemas.candidate import Carrier
-from schemas.outcome import Outcome
-from tests.archives import Answer, envelope, gzipped, write_warc, write_wat
-from tests.reading import read_input
+from ingest.errors import SetupError
+from ingest.sources import archive_records
+from ingest.sources.archive_records import ArchiveProblem, Record, read_records
+from ingest.sources.common_crawl import (
+    ArchivedImage,
+    ArchiveLink,
+    read_warc,
+    read_wat,
+)
+from tests.archives import (
+    WARC_DATE,
+    Image,
+    Page,
+    record,
+    request,
+    response,
+    warc_records,
+    wat_records,
+    write_records,
+    write_warc,
+    write_wat,
+)
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)
+JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 3
+PAGE = Page(
+    "https://site.example/a/b.html",
+    b"<img src=/1.jpg alt=one><img srcset='2.jpg 2x'><img src=/1.jpg>",
+    links=(
+        {"path": "A@/href", "url": "/x", "text": "IMG@/src"},
+        {"path": "IMG@/src", "url": "/1.jpg", "alt": 'one "1"'},
+        {"path": "IMG@/src", "url": "2.jpg"},
+        {"path": "IMG@/src", "url": "/1.jpg", "alt": "two"},
+        {"path": "VIDEO@/poster", "url": "https://cdn.example/p.png"},
+        {"path": "SOURCE@/src", "url": "/no.mp4"},
+        {"path": "IMG@/longdesc", "url": "/no.txt"},
+        {"path": "IMG@/data-src", "url": "true"},
+        {"path": "IMG@/srcset", "url": "/s.jpg 1x, /t.jpg 2x"},
+        {"path": "INPUT@/src", "url": "javascript:1"},
+        {"path": "STYLE/#text", "href": "/no.png"},
+    ),
+    metas=(
+        {"content": "/og.jpg", "property": "og:image"},
+        {"name": "twitter:card", "content": "x"},
+    ),
+)
 
 
-def page(number):
-    return Answer(
-        f"http://site{number}.example/a/{number}.html",
-        f'<html><img src="pic{number}.jpg" alt="Picture {number}"><img src="/logo.png">'.encode(),
+def rows(items):
+    return [(one.url, one.columns["attribute"], one.columns["alt"]) for one in items]
+
+
+def test_links_of_a_wat_file_are_those_of_its_pages(tmp_path):
+    path = tmp_path / "a.warc.wat.gz"
+    offsets = write_wat(path, [PAGE, Page("https://empty.example/")])
+    found = list(read_wat(str(path), 0, path.stat().st_size))
+    site = "https://site.example"
+    assert rows(found) == [
+        (f"{site}/og.jpg", "meta@og:image", None),
+        (f"{site}/1.jpg", "img@src", 'one "1"'),
+        (f"{site}/a/2.jpg", "img@src", None),
+        ("https://cdn.example/p.png", "video@poster", None),
+        (f"{site}/t.jpg", "img@srcset", None),
+    ]
+    assert {one.record_offset for one in found} == {offsets[2]}
+    assert {one.columns["page_url"] for one in found} == {PAGE.url}
+
+
+def test_the_base_of_a_page_counts_in_wat(tmp_path):
+    path = tmp_path / "a.wat"
+    write_wat(path, [PAGE._replace(base="https://cdn.example/c/")])
+    assert rows(read_wat(str(path), 0, 10**9))[2][0] == "https://cdn.example/c/2.jpg"
+
+
+def test_links_and_images_of_a_warc_file(tmp_path):
+    path = tmp_path / "a.warc.gz"
+    images = [
+        Image("https://i.example/a.jpg", JPEG),
+        Image("https://i.example/b", JPEG, "text/html"),
+        Image("https://i.example/c.png", b"<html>", "image/png"),
+        Image("https://i.example/no.jpg", JPEG, status=404),
+    ]
+    offsets = write_warc(path, [PAGE, PAGE._replace(content_type="application/pdf")], images)
+    found = list(read_warc(str(path), 0, path.stat().st_size))
+    assert rows(found[:2]) == [
+        ("https://site.example/1.jpg", "img@src", "one"),
+        ("https://site.example/a/2.jpg", "img@srcset", None),
+    ]
+    assert all(isinstance(one, ArchivedImage) for one in found[2:])
+    assert [one.url for one in found[2:]] == [one.url for one in images[:3]]
+    assert found[2].record_offset == offsets[8]
+    assert found[2].record_length == offsets[9] - offsets[8]
+    assert found[2].columns == {
+        "http_status": 200,
+        "content_type": "image/jpeg",
+        "warc_date": WARC_DATE,
+    }
+    assert list(read_warc(str(path), 0, 10**9, links=False)) == found[2:]
+    assert list(read_warc(str(path), 0, 10**9, images=False)) == found[:2]
+
+
+def test_resources_untold_types_and_encoded_pages_are_read(tmp_path):
+    path = tmp_path / "a.warc"
+    html = b"<!doctype html><img src=/a.jpg>"
+    packed = gzip.compress(html)
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(packed), packed)
+    coded = ("Content-Encoding: gzip", "Transfer-Encoding: chunked")
+    write_records(
+        path,
+        [
+            record("resource", JPEG, "https://i.example/r", "image/jpeg"),
+            response("https://p.example/1", html, ""),
+            response("https://p.example/2", b"plain", "text/plain"),
+            response("https://p.example/3", chunked, "text/html", headers=coded),
+        ],
+    )
+    found = list(read_warc(str(path), 0, 10**9))
+    assert [one.url for one in found] == [
+        "https://i.example/r",
+        "https://p.example/a.jpg",
+        "https://p.example/a.jpg",
+    ]
+
+
+def test_what_the_writer_of_fastwarc_writes_is_read(tmp_path):
+    buffer = io.BytesIO()
+    for number in range(3):
+        made = WarcRecord()
+        made.init_headers(WarcRecordType.response)
+        made.headers.append("WARC-Target-URI", f"https://a.example/{number}")
+        made.is_http = True
+        made.set_bytes_content(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<img src=i.jpg>")
+        writer = GzipWriter(buffer)
+        made.write(writer)
+        writer.finish()
+    path = tmp_path / "a.warc.gz"
+    path.write_bytes(buffer.getvalue())
+    assert [one.url for one in read_warc(str(path), 0, 10**9)] == ["https://a.example/i.jpg"] * 3
+
+
+def make_archive(suffix):
+    """An archive with records in records, false magic numbers, gaps and broken records."""
+    inner = [gzip.compress(one, mtime=0) for one in wat_records([PAGE])]
+    nested = gzip.compress(response("https://n.example/", b"".join(inner), "x/y"), 0, mtime=0)
+    false = response("https://f.example/", b"\x1f\x8b\x08\x00" * 50, "x/y")
+    stored = gzip.compress(false, 0, mtime=0)
+    plain = response("https://t.example/", b"\r\n\r\n" + record("resource", b"x", "u"), "x/y")
+    records = warc_records([PAGE, PAGE], [Image("https://i.example/a.jpg", JPEG)])
+    if suffix == ".warc":
+        return b"".join([*records[:4], plain, *records[4:], false, records[0][:-9]])
+    packed = [gzip.compress(one, mtime=0) for one in records]
+    broken = bytearray(packed[2])
+    broken[len(broken) // 2] ^= 255
+    return b"".join(
+        [
+            *packed[:3],
+            nested,
+            stored,
+            b"garbage",
+            packed[3],
+            bytes(broken),
+            packed[4],
+            b"\0" * 9,
+            *packed[5:],
+            packed[0][:-9],
+        ]
     )
 
 
-def image(number):
-    return Answer(f"http://img.example/{number}.png", PNG + b"%d" % number, "image/png")
+ARCHIVES = {suffix: make_archive(suffix) for suffix in (".warc", ".warc.gz")}
 
 
-def html_metadata(number):
-    return {
-        "Head": {
-            "Base": f"http://base{number}.example/x/",
-            "Metas": [{"property": "og:image", "content": "/og.jpg"}, {"name": "viewport"}],
-            "Link": [{"path": "LINK@/href", "url": "/style.css", "rel": "stylesheet"}],
-        },
-        "Links": [
-            {"path": "A@/href", "url": "/elsewhere", "text": "there"},
-            {"path": "IMG@/src", "url": f"pic{number}.jpg", "alt": "A picture"},
-            {"path": "IMG@/srcset", "url": "s.jpg 100w, l.jpg 900w"},
-            {"path": "IMG@/data-src", "url": "//cdn.example/lazy.jpg"},
-            {"path": "IMG@/src", "url": f"pic{number}.jpg"},
-            {"path": "SCRIPT@/src", "url": "/code.js"},
-        ],
-    }
+@pytest.fixture(scope="module", params=ARCHIVES)
+def uri(request):
+    name = f"memory://common-crawl/split{request.param}"
+    storage.write_bytes(name, ARCHIVES[request.param])
+    return name
 
 
-@pytest.mark.parametrize("suffix", ["wat.gz", "wat"])
-def test_a_wat_file_gives_the_image_links_of_its_pages(tmp_path, suffix):
-    path = tmp_path / f"CC-MAIN.warc.{suffix}"
-    offsets = write_wat(path, [(f"http://page.example/{n}", html_metadata(n)) for n in range(3)])
-    found = read_input(path)
-    assert [one.row for one in found] == [offset for offset in offsets for _ in range(4)]
-    assert [one.url for one in found[:4]] == [
-        "http://base0.example/og.jpg",
-        "http://base0.example/x/pic0.jpg",
-        "http://base0.example/x/l.jpg",
-        "http://cdn.example/lazy.jpg",
-    ]
-    assert json.loads(found[1].columns) == {
-        "page_url": "http://page.example/0",
-        "attribute": "img@src",
-        "alt": "A picture",
-    }
-    assert {one.carrier for one in found} == {Carrier.URL}
-    assert len({one.id for one in found}) == 12
+@given(cuts=st.lists(st.integers(0, 9000), max_size=12))
+@settings(deadline=None)
+def test_any_split_gives_the_records_of_the_whole(uri, cuts):
+    size = storage.size(uri)
+    edges = sorted({0, size, *(cut % size for cut in cuts)})
+    pieces = [list(read_records(uri, *pair)) for pair in itertools.pairwise(edges)]
+    assert list(itertools.chain(*pieces)) == list(read_records(uri, 0, size))
+    for piece, (begin, end) in zip(pieces, itertools.pairwise(edges), strict=True):
+        assert all(begin <= one.offset < end for one in piece if isinstance(one, Record))
 
 
-@pytest.mark.parametrize("suffix", ["warc.gz", "warc"])
-def test_a_warc_file_gives_links_of_pages_and_images_with_their_bytes(tmp_path, suffix):
-    path = tmp_path / f"crawl.{suffix}"
-    answers = [page(0), image(0), page(1), image(1), Answer("http://a.example/", b"x", "text/css")]
-    offsets = write_warc(path, answers)
-    found = read_input(path)
-    assert [one.url for one in found] == [
-        "http://site0.example/a/pic0.jpg",
-        "http://site0.example/logo.png",
-        "http://img.example/0.png",
-        "http://site1.example/a/pic1.jpg",
-        "http://site1.example/logo.png",
-        "http://img.example/1.png",
-    ]
-    assert [one.row for one in found] == [offsets[n] for n in (0, 0, 1, 2, 2, 3)]
-    assert json.loads(found[2].columns) == {
-        "content_type": "image/png",
-        "warc_date": "2026-10-03T04:05:06Z",
-    }
-    for number, one in enumerate((found[2], found[5])):
-        assert one.carrier is Carrier.WARC
-        record = read_record(read_stored_file(one, 10_000))
-        assert parse_message(record.block, 10_000).body == image(number).body
-    only = {"images": found[2::3], "links": [one for one in found if one.carrier is Carrier.URL]}
-    for records, expected in only.items():
-        assert read_input(path, archive_records=records) == expected
+def test_every_single_cut_gives_the_records_of_the_whole(uri):
+    size = storage.size(uri)
+    whole = list(read_records(uri, 0, size))
+    for cut in range(1, size, 7):
+        assert [*read_records(uri, 0, cut), *read_records(uri, cut, size)] == whole
 
 
-@settings(max_examples=30, deadline=None)
-@given(piece_bytes=st.integers(1, 3000), count=st.integers(0, 12))
-def test_an_archive_that_is_split_anywhere_gives_the_records_of_the_whole(
-    tmp_path_factory, piece_bytes, count
-):
-    path = tmp_path_factory.mktemp("split") / "t.warc.gz"
-    write_warc(path, [one for n in range(count) for one in (page(n), image(n))])
-    whole = read_input(path)
-    assert len(whole) == 3 * count
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ingest.sources.archive.PIECE_BYTES", piece_bytes)
-        assert read_input(path) == whole
+def test_windows_of_any_size_give_the_same_records(uri, monkeypatch):
+    whole = list(read_records(uri, 0, 10**9))
+    for read_bytes in (1, 7, 100):
+        monkeypatch.setattr(archive_records, "_READ_BYTES", read_bytes)
+        if not uri.endswith(".warc"):
+            assert list(read_records(uri, 0, 10**9)) == whole
 
 
-@settings(max_examples=150, deadline=None)
-@given(data=st.data())
-def test_a_damaged_archive_costs_what_is_damaged_and_nothing_is_lost_silently(
-    tmp_path_factory, data
-):
-    path = tmp_path_factory.mktemp("damaged") / "t.warc.gz"
-    offsets = write_warc(path, [image(n) for n in range(6)])
+def test_records_are_those_that_were_written(tmp_path):
+    records = warc_records([PAGE, PAGE], [Image("https://i.example/a.jpg", JPEG)])
+    for name in ("a.warc", "a.warc.gz"):
+        offsets = write_records(tmp_path / name, records)
+        found = list(read_records(str(tmp_path / name), 0, 10**9))
+        assert [(one.offset, one.content) for one in found] == list(
+            zip(offsets, records, strict=True)
+        )
+        assert sum(one.length for one in found) == (tmp_path / name).stat().st_size
+
+
+@pytest.mark.parametrize("at", ["begin", "middle", "checksum"])
+def test_a_broken_record_costs_itself_and_is_told(tmp_path, at):
+    path = tmp_path / "a.warc.gz"
+    pages = [PAGE._replace(url=f"https://site{number}.example/") for number in range(3)]
+    offsets = write_warc(path, pages)
     content = bytearray(path.read_bytes())
-    place = data.draw(st.integers(0, len(content) - 1))
-    content[place] ^= data.draw(st.integers(1, 255))
+    begin, end = offsets[5], offsets[6]
+    content[{"begin": begin + 1, "middle": (begin + end) // 2, "checksum": end - 7}[at]] ^= 255
     path.write_bytes(content)
-    try:
-        found = read_input(path)
-    except SetupError:
-        assert place < 3, "only what is no archive at all is refused"
-        return
-    good = {one.row for one in found if one.problem is None}
-    hurt = {one.row for one in found if one.problem is not None}
-    # One record may be hurt, or hide the one after it whose start cannot be found any more.
-    lost = set(offsets) - good
-    assert len(lost) <= 2
-    assert bool(hurt) or not lost or place >= min(lost)
+    found = list(read_warc(str(path), 0, 10**9))
+    problems = [one for one in found if isinstance(one, ArchiveProblem)]
+    assert [one.record_offset for one in problems] == [begin]
+    assert {one.columns["page_url"] for one in found if isinstance(one, ArchiveLink)} == {
+        "https://site0.example/",
+        "https://site2.example/",
+    }
 
 
-def test_an_archive_that_breaks_off_tells_so(tmp_path):
-    path = tmp_path / "t.warc.gz"
-    offsets = write_warc(path, [image(n) for n in range(3)])
-    path.write_bytes(path.read_bytes()[: offsets[2] + 100])
-    found = read_input(path)
-    assert [one.problem for one in found] == [None, None, Outcome.MALFORMED_ROW]
-    assert found[2].row == offsets[2]
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz"])
+def test_a_record_that_breaks_off_is_told(tmp_path, name):
+    path = tmp_path / name
+    offsets = write_warc(path, [PAGE])
+    path.write_bytes(path.read_bytes()[: offsets[2] + 300 if name == "a.warc" else offsets[2] + 99])
+    (problem,) = read_warc(str(path), 0, 10**9)
+    assert problem.record_offset == offsets[2]
+
+
+@pytest.mark.parametrize("stated", [b"999999", b"3", b"x"])
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz"])
+def test_a_wrong_content_length_swallows_no_other_record(tmp_path, name, stated):
+    good = response("https://a.example/", b"<img src=i.jpg>", "text/html")
+    head, _, rest = good.partition(b"Content-Length: ")
+    wrong = head + b"Content-Length: " + stated + b"\r\n" + rest.partition(b"\r\n")[2]
+    write_records(tmp_path / name, [good, wrong, good])
+    kinds = [type(one) for one in read_warc(str(tmp_path / name), 0, 10**9)]
+    assert kinds == [ArchiveLink, ArchiveProblem, ArchiveLink]
+
+
+def test_json_that_is_broken_is_told(tmp_path):
+    path = tmp_path / "a.wat"
+    write_records(
+        path,
+        [
+            record("metadata", b'{"HTML-Metadata": ', "u", "application/json"),
+            record("metadata", b'{"Envelope": ["HTML-Metadata"]}', "u", "application/json"),
+        ],
+    )
+    (problem,) = read_wat(str(path), 0, 10**9)
+    assert problem.record_offset == 0
+
+
+def test_a_record_too_large_is_told_and_not_inflated(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive_records, "MAX_RECORD_BYTES", 100_000)
+    path = tmp_path / "a.warc.gz"
+    offsets = write_warc(path, [PAGE, PAGE._replace(html=b" " * 200_000), PAGE])
+    found = list(read_warc(str(path), 0, 10**9))
+    assert [type(one) for one in found].count(ArchiveLink) == 4
+    (problem,) = [one for one in found if isinstance(one, ArchiveProblem)]
+    assert problem.record_offset == offsets[5]
+    assert "at most 100000 bytes" in problem.detail
+
+
+def test_a_long_gap_with_false_magic_numbers_is_told_once(tmp_path):
+    path = tmp_path / "a.warc.gz"
+    offsets = write_warc(path, [PAGE, PAGE])
+    content = path.read_bytes()
+    gap = b"\x1f\x8b\x08false" * 400_000
+    path.write_bytes(content[: offsets[4]] + gap + content[offsets[4] :])
+    found = list(read_warc(str(path), 0, 10**9))
+    assert [one.record_offset for one in found if isinstance(one, ArchiveProblem)] == [offsets[4]]
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize("name", ["a.warc", "a.wat.gz"])
+def test_an_empty_file_is_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(SetupError, match=r"expected a WARC file, plain or gzip, got b''"):
+        list(read_wat(str(tmp_path / name), 0, 100))
 
 
 def test_what_is_no_archive_is_refused(tmp_path):
-    (tmp_path / "t.warc").write_bytes(b"<html>")
-    with pytest.raises(SetupError, match="expected a WARC file, plain or gzip, got b'<ht'"):
-        read_input(tmp_path / "t.warc")
-    (tmp_path / "e.warc.gz").write_bytes(b"")
-    assert read_input(tmp_path / "e.warc.gz") == []
+    (tmp_path / "a.bin").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(SetupError, match=r"expected a WARC file, plain or gzip, got b'PK"):
+        list(read_wat(str(tmp_path / "a.bin"), 0, 100))
 
 
-def test_an_archive_may_lie_in_any_store(tmp_path):
-    write_warc(tmp_path / "t.warc.gz", [page(1)])
-    storage.write_bytes("memory://crawl/t.warc.gz", Path(tmp_path, "t.warc.gz").read_bytes())
-    assert len(read_input("memory://crawl/t.warc.gz")) == 2
-
-
-@pytest.mark.parametrize(
-    ("body", "headers"),
-    [
-        (gzipped(PNG), ("Content-Encoding: gzip",)),
-        (
-            b"5\r\n" + PNG[:5] + b"\r\n3f\r\n" + PNG[5:] + b"\r\n0\r\n\r\n",
-            ("Transfer-Encoding: chunked",),
-        ),
-        (PNG, ("Content-Encoding: identity", "X-Crawl-Content-Encoding: br")),
-    ],
-)
-def test_encodings_of_an_answer_are_undone(body, headers):
-    block = Answer("http://a.example/", body, "image/png", headers=headers).message()
-    answer = parse_message(block, 1000)
-    assert (answer.status, answer.header("content-type"), answer.body) == (200, "image/png", PNG)
-
-
-def test_a_bomb_in_an_archive_is_not_unpacked():
-    bomb = gzip.compress(bytes(50 << 20), mtime=0)
-    headers = ("Content-Encoding: gzip",)
-    block = Answer("http://a.example/", bomb, "image/png", headers=headers).message()
-    with pytest.raises(FetchError, match="expected at most 1000 bytes") as caught:
-        parse_message(block, 1000)
-    assert caught.value.outcome is Outcome.TOO_LARGE
-
-
-@pytest.mark.parametrize(
-    ("body", "encoding"), [(b"no gzip", "gzip"), (b"zz\r\n", "chunked"), (b"x", "rot13")]
-)
-def test_an_answer_with_a_broken_encoding_is_unreadable(body, encoding):
-    name = "Transfer-Encoding" if encoding == "chunked" else "Content-Encoding"
-    headers = (f"{name}: {encoding}",)
-    block = Answer("http://a.example/", body, "image/png", headers=headers).message()
-    with pytest.raises(FetchError, match="expected an HTTP answer") as caught:
-        parse_message(block, 1000)
-    assert caught.value.outcome is Outcome.UNREADABLE
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_as_an_answer_end_in_an_answer_or_an_error(content):
-    with contextlib.suppress(FetchError):
-        assert parse_message(content, 1000).status >= 0
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["IMG@/src", "http://a/", ""]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["path", "url", "alt", "Head", "Links", "Metas", "Base", "property"]),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=12,
-)
-
-
-@given(json_values)
-def test_any_json_in_a_wat_record_is_read_without_an_error(value):
-    wat_links(json.dumps(envelope("http://a/", value)).encode(), "http://a/")
-
-
-texts = st.text('ab{}",\\\u00e9/:', max_size=8)
-urls = texts | st.just("http://a.example/1.jpg")
-link = st.fixed_dictionaries(
-    {
-        "path": st.sampled_from(["IMG@/src", "A@/href", "IMG@/data-src", "SOURCE@/srcset"]),
-        "url": urls,
-    },
-    optional={"alt": texts, "title": texts},
-)
-page_metadata = st.fixed_dictionaries(
-    {
-        "Head": st.fixed_dictionaries(
-            {
-                "Metas": st.lists(
-                    st.fixed_dictionaries({"property": st.just("og:image")}), max_size=2
-                )
-            },
-            optional={"Base": urls, "Title": texts},
-        ),
-        "Links": st.lists(link, max_size=6),
-    }
-)
-
-
-@settings(max_examples=300)
-@given(page_metadata, st.booleans())
-def test_a_wat_record_is_read_alike_by_its_parts_and_as_a_whole(metadata, is_sorted):
-    block = json.dumps(envelope("http://a/", metadata), sort_keys=is_sorted).encode()
-    compact = orjson.dumps(json.loads(block))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ingest.sources.common_crawl._flat_objects", lambda block: [b"no JSON"])
-        whole = wat_links(compact, "http://a/b/c.html")
-    assert wat_links(compact, "http://a/b/c.html") == whole
+def test_requests_and_failed_answers_give_nothing(tmp_path):
+    path = tmp_path / "a.warc"
+    write_records(
+        path,
+        [
+            request("https://a.example/<img src=a>"),
+            response("https://a.example/", b"<img src=a>", "text/html", status=404),
+        ],
+    )
+    assert list(read_warc(str(path), 0, 10**9)) == []
