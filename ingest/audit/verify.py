@@ -16,7 +16,13 @@ from ingest.audit.finding import Finding, differing
 from ingest.audit.generations import check_generations, uncovered
 from ingest.audit.shard_check import check_shard
 from ingest.audit.tombstones import check_tombstones
-from ingest.pack.seal import certificate, check_complete, decontamination, totals
+from ingest.pack.seal import (
+    certificate,
+    check_complete,
+    decontamination,
+    read_manifest_bytes,
+    totals,
+)
 from schemas.manifest import (
     BUILD_FILE,
     DATASET_FILE,
@@ -134,7 +140,7 @@ def _read(
 
 def _read_manifest(record: DatasetRecord, report: AuditReport) -> list[Commit] | None:
     try:
-        content = storage.read_bytes(storage.join(report.dataset, MANIFEST_FILE))
+        content = read_manifest_bytes(report.dataset, record)
     except FileNotFoundError:
         report.findings.append(Finding(MANIFEST_FILE, "expected a file, got none"))
         return None
