@@ -168,3 +168,12 @@ def test_a_false_root_of_the_former_seal_is_found(copied):
     first, second = record_of(copied).retries
     write_retries(copied, [first.model_copy(update={"merkle_root": "0" * 64}), second])
     assert any(one.startswith(f"{retry_path(1)}: merkle_root") for one in findings_of(copied))
+
+
+def test_a_generation_of_shards_that_are_not_there_is_found(copied):
+    first, second = record_of(copied).retries
+    write_retries(copied, [first, second.model_copy(update={"first_shard": 1000})])
+    found = findings_of(copied)
+    assert any("generations cannot be compared" in one for one in found)
+    write_retries(copied, [first, second.model_copy(update={"num_shards": 1000})])
+    assert any(one.startswith("manifest.parquet: conservation") for one in findings_of(copied))
