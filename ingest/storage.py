@@ -78,6 +78,20 @@ def list_names(folder: str) -> list[str]:
     return sorted(one.removeprefix(prefix) for one in found if one.startswith(prefix))
 
 
+def list_sizes(folder: str) -> dict[str, int]:
+    """Names and sizes of the files in a folder, by one listing; none if there is no such folder."""
+    fs, path = _filesystem(folder)
+    try:
+        if isinstance(fs, LocalFileSystem):
+            with os.scandir(path) as entries:
+                return {one.name: one.stat().st_size for one in entries if one.is_file()}
+        found = fs.ls(path, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    files = (one for one in found if one["type"] == "file")
+    return {str(one["name"]).rpartition("/")[2]: int(one["size"]) for one in files}
+
+
 def list_files(folder: str) -> list[str]:
     """The sorted paths of all files below a folder, relative to it; none if it does not exist."""
     fs, path = _filesystem(folder)

@@ -1,6 +1,7 @@
 """Build the shards of a planned dataset on Beam, then seal it."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import apache_beam as beam
@@ -11,16 +12,20 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from ingest.canary_run import num_batches
 from ingest.evaluation_index.search import EvaluationIndex
+from ingest.pack.commit import list_commits, read_commits
 from ingest.pack.seal import begin_build, read_retries, read_seal, seal_dataset
+from ingest.progress import ProgressSender
 from ingest.work_unit import Engine, Run
 from pipelines.options import num_fetching_processes
-from schemas.manifest import Commit, DatasetRecord, PlanRecord, decode, encode
+from schemas.manifest import Commit, DatasetRecord, PlanRecord, decode
 from schemas.options import BuildOptions
 
 _log = logging.getLogger(__name__)
 
 
 _SHARD, _CANARIES = "shard", "canaries"
+# Commits that one call reads: seconds on an object store, and work for many workers.
+_COMMITS_AT_ONCE = 1000
 
 
 class BuildShard(beam.DoFn):
@@ -60,10 +65,22 @@ class BuildShard(beam.DoFn):
         except BaseException:
             self.teardown()
             raise
-        for commit in commits:
-            for outcome, count in commit.outcomes.items():
-                Metrics.counter("outcomes", outcome).inc(count)
-        return [encode(commit) for commit in commits]
+        return _counted_json(commits)
+
+
+class ReadCommits(beam.DoFn):
+    """Yield the `Commit`s of shards that are finished already, as JSON."""
+
+    def __init__(self, dataset: str, progress_address: str) -> None:
+        self._dataset, self._address = dataset, progress_address
+
+    def process(self, shards: list[int]) -> list[bytes]:
+        commits = read_commits(self._dataset, shards)
+        progress = ProgressSender(self._address)
+        for outcome, count in _outcomes(commits).items():
+            progress.add(outcome, count)
+        progress.close()
+        return _counted_json(commits)
 
 
 class SealDataset(beam.DoFn):
@@ -74,6 +91,20 @@ class SealDataset(beam.DoFn):
 
     def process(self, keyed: tuple[str, Iterable[bytes]]) -> None:
         seal_dataset(self._dataset, [decode(Commit, content) for content in keyed[1]])
+
+
+def _outcomes(commits: Iterable[Commit]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for commit in commits:
+        total.update(commit.outcomes)
+    return total
+
+
+def _counted_json(commits: Sequence[Commit]) -> list[bytes]:
+    """Commits as they travel; their outcomes are counted."""
+    for outcome, count in _outcomes(commits).items():
+        Metrics.counter("outcomes", outcome).inc(count)
+    return [commit.model_dump_json().encode() for commit in commits]
 
 
 def build(
@@ -95,15 +126,30 @@ def build(
         _log.info("%s is complete already: nothing to do", options.output)
         return sealed
     total = plan.num_shards + sum(retry.num_shards for retry in retries)
-    work = [(_SHARD, number) for number in range(total)]
+    # One listing by the launcher, not a request for each shard by workers: a build of 100,000
+    # shards goes on within minutes.
+    finished = [number for number in list_commits(options.output) if number < total]
+    work = [(_SHARD, number) for number in sorted(set(range(total)) - set(finished))]
     work += [(_CANARIES, number) for number in range(num_batches(index))]
     run = Run(options, build_sha256, num_processes, progress_address, retries)
     pipeline = beam.Pipeline(options=PipelineOptions(list(beam_arguments)))
-    _ = (
+    starts = range(0, len(finished), _COMMITS_AT_ONCE)
+    earlier = (
+        pipeline
+        | "ListFinished" >> beam.Create([finished[at : at + _COMMITS_AT_ONCE] for at in starts])
+        | "SpreadFinished" >> beam.Reshuffle()
+        | "ReadCommits"
+        >> beam.ParDo(ReadCommits(options.output, progress_address)).with_output_types(bytes)
+    )
+    new = (
         pipeline
         | "ListWork" >> beam.Create(work)
         | "SpreadWork" >> beam.Reshuffle()
         | "BuildShard" >> beam.ParDo(BuildShard(run)).with_output_types(bytes)
+    )
+    _ = (
+        (earlier, new)
+        | "AllCommits" >> beam.Flatten()
         | "CollectCommits" >> beam.WithKeys("all").with_output_types(tuple[str, bytes])
         | "GroupCommits" >> beam.GroupByKey()
         | "SealDataset" >> beam.ParDo(SealDataset(options.output))

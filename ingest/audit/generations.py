@@ -40,16 +40,20 @@ from schemas.tombstone import CERTIFICATES, Decontamination
 _Shard = tuple[list[Finding], Counter[str], dict[int, Counter[str]]]
 
 
-def check_generations(dataset: str, record: DatasetRecord, rows: Sequence[Commit]) -> list[Finding]:
-    """What is wrong with the records of retries, the seals before them, and superseded rows."""
-    if not record.retries:
-        return []
+def check_records(dataset: str, record: DatasetRecord, rows: Sequence[Commit]) -> list[Finding]:
+    """What is wrong with the records of retries and the seals before them."""
     findings: list[Finding] = []
     for retry in record.retries:
         findings += _check_record(dataset, retry) + _check_former(dataset, retry, record, rows)
+    return findings
+
+
+def check_superseded(dataset: str, record: DatasetRecord, rows: Sequence[Commit]) -> list[Finding]:
+    """Whether the ledgers say of each retry what its record says; reads all if there is one."""
     expected = record.plan.num_shards + sum(retry.num_shards for retry in record.retries)
-    if len(rows) != expected:  # which is a finding of its own
-        return findings
+    if not record.retries or len(rows) != expected:  # which is a finding of its own
+        return []
+    findings: list[Finding] = []
     last: Counter[str] = Counter()
     superseded = {retry.generation: Counter[str]() for retry in record.retries}
     check = partial(_check_shard, dataset, record, rows)

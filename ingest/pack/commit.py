@@ -2,7 +2,8 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
@@ -25,6 +26,9 @@ from schemas.manifest import (
 from schemas.merkle import merkle_root
 from schemas.outcome import Outcome
 
+# Reading a small file from an object store is waiting.
+_READERS = 32
+
 
 @dataclass(frozen=True)
 class ShardContent:
@@ -44,6 +48,21 @@ def read_commit(dataset: str, shard: int) -> Commit | None:
         return decode(Commit, storage.read_bytes(storage.join(dataset, commit_path(shard))))
     except FileNotFoundError:
         return None
+
+
+def list_commits(dataset: str) -> list[int]:
+    """The numbers of all finished shards, in order; by one listing, so not for each work unit."""
+    folder = commit_path(0).partition("/")[0]
+    names = storage.list_names(storage.join(dataset, folder))
+    numbers = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+    return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def read_commits(dataset: str, shards: Iterable[int]) -> list[Commit]:
+    """The commits of finished shards, in the order given; raises FileNotFoundError."""
+    uris = [storage.join(dataset, commit_path(shard)) for shard in shards]
+    with ThreadPoolExecutor(_READERS) as pool:
+        return [decode(Commit, content) for content in pool.map(storage.read_bytes, uris)]
 
 
 def pack_shard(content: ShardContent, spool: Spool, dataset: str, scratch: str) -> Commit:
