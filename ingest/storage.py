@@ -6,7 +6,7 @@ linked, on object stores because a put is atomic. Nothing is ever renamed on an 
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -32,6 +32,17 @@ def read_bytes(uri: str) -> bytes:
     """The whole content of a file; raises FileNotFoundError."""
     fs, path = _filesystem(uri)
     return cast(bytes, fs.cat_file(path))
+
+
+def read_many(folder: str, names: Sequence[str]) -> list[bytes]:
+    """The contents of files in a folder, from object stores at once; raises FileNotFoundError."""
+    fs, path = _filesystem(folder)
+    paths = [f"{path.rstrip('/')}/{name}" for name in names]
+    contents = fs.cat_ranges(paths, None, None)
+    for content in contents:
+        if isinstance(content, Exception):
+            raise content
+    return cast(list[bytes], contents)
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:

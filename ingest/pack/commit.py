@@ -3,7 +3,6 @@
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
@@ -25,9 +24,6 @@ from schemas.manifest import (
 )
 from schemas.merkle import merkle_root
 from schemas.outcome import Outcome
-
-# Reading a small file from an object store is waiting.
-_READERS = 32
 
 
 @dataclass(frozen=True)
@@ -60,9 +56,8 @@ def list_commits(dataset: str) -> list[int]:
 
 def read_commits(dataset: str, shards: Iterable[int]) -> list[Commit]:
     """The commits of finished shards, in the order given; raises FileNotFoundError."""
-    uris = [storage.join(dataset, commit_path(shard)) for shard in shards]
-    with ThreadPoolExecutor(_READERS) as pool:
-        return [decode(Commit, content) for content in pool.map(storage.read_bytes, uris)]
+    contents = storage.read_many(dataset, [commit_path(shard) for shard in shards])
+    return [decode(Commit, content) for content in contents]
 
 
 def pack_shard(content: ShardContent, spool: Spool, dataset: str, scratch: str) -> Commit:

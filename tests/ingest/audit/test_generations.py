@@ -119,6 +119,8 @@ def test_former_seals_and_manifests_are_checked(copied, generation):
         content = (copied / name).read_bytes()
         (copied / name).write_bytes(content[:-1] + b" ")
         assert any(one.startswith(name) for one in findings_of(copied)), name
+        quick = audit(str(copied), quick=True).findings
+        assert any(str(one).startswith(name) for one in quick), name
         (copied / name).unlink()
         assert f"{name}: expected a file, got none" in findings_of(copied)
         (copied / name).write_bytes(content)
