@@ -99,8 +99,12 @@ def list_sizes(folder: str) -> dict[str, int]:
         found = fs.ls(path, detail=True)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    files = (one for one in found if one["type"] == "file")
-    return {str(one["name"]).rpartition("/")[2]: int(one["size"]) for one in files}
+    # Asked for a file, `ls` gives that file.
+    prefix = path.rstrip("/") + "/"
+    files = {str(one["name"]): int(one["size"]) for one in found if one["type"] == "file"}
+    return {
+        name.removeprefix(prefix): size for name, size in files.items() if name.startswith(prefix)
+    }
 
 
 def list_files(folder: str) -> list[str]:
