@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from ingest import storage
 from ingest.errors import SetupError
 from ingest.pack.commit import read_commit
-from ingest.pack.seal import parts_digest, read_retries
+from ingest.pack.seal import parts_digest, read_manifest_bytes, read_retries
 from ingest.plan_part import PlanRow, read_plan_part, to_row
 from ingest.sampling import draw
 from schemas.ledger import LedgerRow
@@ -24,6 +24,7 @@ from schemas.manifest import (
     RetryRecord,
     digest,
     encode,
+    former_manifest_path,
     former_seal_path,
     retry_path,
 )
@@ -143,7 +144,12 @@ def seal_retry(
     expected = list(range(seal.num_shards, seal.num_shards + len(ordered)))
     if numbers != expected or record.num_candidates != sum(superseded.values()):
         raise AssertionError(f"expected plan parts {expected} of {superseded}, got {ordered}")
-    storage.create_bytes(storage.join(dataset, former_seal_path(generation - 1)), content)
+    former = {
+        former_seal_path(generation - 1): content,
+        former_manifest_path(generation - 1): read_manifest_bytes(dataset, seal),
+    }
+    for path, kept in former.items():
+        storage.create_bytes(storage.join(dataset, path), kept)
     uri = storage.join(dataset, retry_path(generation))
     if not storage.create_bytes(uri, encode(record)):
         raise SetupError(f"{uri}: expected none while planning, got one: another run was faster")

@@ -27,3 +27,9 @@ def is_taken(number: int, rate: float) -> bool:
 def shard_of(order: int, num_shards: int) -> int:
     """The shard of a place in the global order: equal stretches of the 64-bit range."""
     return order * num_shards >> 64
+
+
+def shards_over(shard: int, num_shards: int, other_shards: int) -> range:
+    """Which of `other_shards` hold any place in the global order that one of `num_shards` holds."""
+    first, end = (-(-(number << 64) // num_shards) for number in (shard, shard + 1))
+    return range(shard_of(first, other_shards), shard_of(end - 1, other_shards) + 1)

@@ -1,17 +1,22 @@
 """Build the shards of a planned dataset on Beam, then seal it."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
+import orjson
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from ingest.canary_run import num_batches
 from ingest.evaluation_index.search import EvaluationIndex
+from ingest.pack.commit import list_commits, read_commits
 from ingest.pack.seal import begin_build, read_retries, read_seal, seal_dataset
+from ingest.progress import ProgressSender
 from ingest.work_unit import Engine, Run
 from pipelines.options import num_fetching_processes
 from pipelines.preflight import check_options
@@ -23,13 +28,15 @@ from pipelines.runners import (
     with_min_ram,
 )
 from schemas.evaluation import EvalIndexRecord
-from schemas.manifest import Commit, DatasetRecord, PlanRecord, decode, encode
+from schemas.manifest import Commit, DatasetRecord, PlanRecord, decode
 from schemas.options import BuildOptions, DerivedOptions
 
 _log = logging.getLogger(__name__)
 
 
-_SHARD, _CANARIES = "shard", "canaries"
+_SHARD, _CANARIES, _FINISHED = "shard", "canaries", "finished"
+# Commits that one call reads: seconds on an object store, and work for many workers.
+_COMMITS_AT_ONCE = 1000
 
 
 class BuildShard(beam.DoFn):
@@ -69,10 +76,41 @@ class BuildShard(beam.DoFn):
         except BaseException:
             self.teardown()
             raise
-        for commit in commits:
-            for outcome, count in commit.outcomes.items():
-                Metrics.counter("outcomes", outcome).inc(count)
-        return [encode(commit) for commit in commits]
+        return _counted_json(commits)
+
+
+class ListWork(beam.DoFn):
+    """Yield the units of work of a kind that are left; tagged, shards that are finished already.
+
+    One listing, not a request for each shard: a build of 100,000 shards goes on within minutes.
+    On a worker, for a plan may have a million shards.
+    """
+
+    def __init__(self, dataset: str) -> None:
+        self._dataset = dataset
+
+    def process(self, work: tuple[str, int]) -> Iterator[object]:
+        kind, count = work
+        finished = list_commits(self._dataset) if kind == _SHARD else []
+        finished = [number for number in finished if number < count]
+        for at in range(0, len(finished), _COMMITS_AT_ONCE):
+            yield TaggedOutput(_FINISHED, orjson.dumps(finished[at : at + _COMMITS_AT_ONCE]))
+        yield from ((kind, number) for number in sorted(set(range(count)) - set(finished)))
+
+
+class ReadCommits(beam.DoFn):
+    """Yield the `Commit`s of shards that are finished already, as JSON."""
+
+    def __init__(self, dataset: str, progress_address: str) -> None:
+        self._dataset, self._progress_address = dataset, progress_address
+
+    def process(self, shards: bytes) -> list[bytes]:
+        commits = read_commits(self._dataset, orjson.loads(shards))
+        progress = ProgressSender(self._progress_address)
+        for outcome, count in _outcomes(commits).items():
+            progress.add(outcome, count)
+        progress.close()
+        return _counted_json(commits)
 
 
 class SealDataset(beam.DoFn):
@@ -83,6 +121,20 @@ class SealDataset(beam.DoFn):
 
     def process(self, keyed: tuple[str, Iterable[bytes]]) -> None:
         seal_dataset(self._dataset, [decode(Commit, content) for content in keyed[1]])
+
+
+def _outcomes(commits: Iterable[Commit]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for commit in commits:
+        total.update(commit.outcomes)
+    return total
+
+
+def _counted_json(commits: Sequence[Commit]) -> list[bytes]:
+    """Commits as they travel; their outcomes are counted."""
+    for outcome, count in _outcomes(commits).items():
+        Metrics.counter("outcomes", outcome).inc(count)
+    return [commit.model_dump_json().encode() for commit in commits]
 
 
 def build(
@@ -130,20 +182,32 @@ def build_pipeline(
         beam.ParDo(BuildShard(run)), arguments, run.options.inspect, index, num_pools
     )
     pipeline = beam.Pipeline(options=PipelineOptions(list(arguments)))
-    _ = (
+    listed = (
         pipeline
-        | "ListWork" >> beam.Create(list(work.items()), reshuffle=False)
-        | "NumberWork" >> beam.FlatMap(number_work).with_output_types(tuple[str, int])
+        | "ListKinds" >> beam.Create(list(work.items()), reshuffle=False)
+        | "ListWork"
+        >> beam.ParDo(ListWork(run.options.output))
+        .with_output_types(tuple[str, int], **{_FINISHED: bytes})
+        .with_outputs(_FINISHED, main="work")
+    )
+    earlier = (
+        listed[_FINISHED]
+        | "SpreadFinished" >> beam.Reshuffle()
+        | "ReadCommits"
+        >> beam.ParDo(ReadCommits(run.options.output, run.progress_address)).with_output_types(
+            bytes
+        )
+    )
+    new = (
+        listed.work
         | "SpreadWork" >> beam.Reshuffle()
         | "BuildShard" >> build_shard.with_output_types(bytes)
+    )
+    _ = (
+        (earlier, new)
+        | "AllCommits" >> beam.Flatten()
         | "CollectCommits" >> beam.WithKeys("all").with_output_types(tuple[str, bytes])
         | "GroupCommits" >> beam.GroupByKey()
         | "SealDataset" >> beam.ParDo(SealDataset(run.options.output))
     )
     return pipeline
-
-
-def number_work(work: tuple[str, int]) -> Iterator[tuple[str, int]]:
-    """Each unit of work, from its kind and how many there are: a plan may have a million shards."""
-    kind, count = work
-    yield from ((kind, number) for number in range(count))

@@ -155,6 +155,6 @@ COMMANDS = {
         "recompute everything that a dataset claims; exit code 1 names what is wrong",
         (AuditOptions,),
         run_audit,
-        ("uncurated audit DATASET",),
+        ("uncurated audit DATASET", "uncurated audit DATASET --quick"),
     ),
 }

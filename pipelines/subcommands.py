@@ -139,9 +139,9 @@ def run_audit(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
     from ingest.audit.verify import audit
     from pipelines.progress import count_on_terminal
 
-    dataset = read_options(AuditOptions, arguments).dataset
+    options = read_options(AuditOptions, arguments)
     with count_on_terminal("shards verified") as on_shard:
-        report = audit(dataset, on_shard)
+        report = audit(options.dataset, on_shard, quick=options.quick)
     for line in report.lines():
         _say(line)
     return 1 if report.findings else 0

@@ -66,10 +66,13 @@ class Record(BaseModel):
         """The validated records of a table; raises pydantic.ValidationError on a foreign column."""
         # Arrow gives a map as a list of pairs; pydantic wants a dict.
         maps = [field.name for field in table.schema if pa.types.is_map(field.type)]
-        rows = table.to_pylist()
-        for row in rows:
-            row.update({name: dict(row[name]) for name in maps if row[name] is not None})
-        return [cls.model_validate(row) for row in rows]
+        records = []
+        # Piece by piece: the plain values of a row take more memory than its record.
+        for batch in table.to_batches(max_chunksize=1000):
+            for row in batch.to_pylist():
+                row.update({name: dict(row[name]) for name in maps if row[name] is not None})
+                records.append(cls.model_validate(row))
+        return records
 
     @classmethod
     def markdown(cls) -> str:

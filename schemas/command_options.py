@@ -144,9 +144,12 @@ class CertificateOptions(Options):
 
 
 class AuditOptions(Options):
-    """Which dataset to audit."""
+    """Which dataset to audit, and how deeply."""
 
     dataset: str = option(..., "the dataset: a local folder or any fsspec URI", positional=True)
+    quick: bool = option(
+        False, "read only records and listings, and no shard, ledger, plan part or commit"
+    )
 
 
 class DemoOptions(Options):

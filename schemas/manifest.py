@@ -172,6 +172,11 @@ def former_seal_path(generation: int) -> str:
     return f"generations/{generation:04d}-{DATASET_FILE}"
 
 
+def former_manifest_path(generation: int) -> str:
+    """Path of the manifest that belongs to that seal."""
+    return f"generations/{generation:04d}-{MANIFEST_FILE}"
+
+
 def generation_of(shard: int, retries: Sequence[RetryRecord]) -> int:
     """The generation that a shard belongs to; 0 for those of the plan."""
     return sum(shard >= retry.first_shard for retry in retries)

@@ -1,47 +1,76 @@
-"""Retries: are the generations what their records say, and does one row of a candidate count?"""
+"""Retries: are the generations what their records say, and does one row of a candidate count?
 
-from collections import Counter, defaultdict
+All generations cut the same global order into equal stretches, so that what became of a shard of
+the plan lies in few shards of each later generation: nothing here looks at more at once.
+"""
+
+import os
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from ingest import storage
 from ingest.audit.finding import Finding, differing
-from ingest.audit.ledger_parts import read_parts
-from ingest.errors import SetupError
+from ingest.pack.seal import totals
+from ingest.retry import RETRYABLE
+from ingest.sampling import shards_over
+from schemas.candidate import Candidate
 from schemas.manifest import (
     DATASET_FILE,
     Commit,
     DatasetRecord,
+    RetryRecord,
     decode,
     digest,
     encode,
+    former_manifest_path,
     former_seal_path,
     generation_of,
     retry_path,
 )
-from schemas.outcome import Outcome
 from schemas.tombstone import CERTIFICATES, Decontamination
 
-_COLUMNS = ("id", "generation", "outcome")
+# Findings, last outcomes, and outcomes that each generation took up again.
+_Shard = tuple[list[Finding], Counter[str], dict[int, Counter[str]]]
 
 
-def check_generations(dataset: str, record: DatasetRecord, rows: Sequence[Commit]) -> list[Finding]:
-    """What is wrong with the records of retries, the seals before them, and superseded rows."""
+def check_records(dataset: str, record: DatasetRecord, rows: Sequence[Commit]) -> list[Finding]:
+    """What is wrong with the records of retries and the seals before them."""
     findings: list[Finding] = []
     for retry in record.retries:
-        path = retry_path(retry.generation)
-        findings += _check_file(dataset, path, digest(encode(retry)))
-        findings += _check_file(dataset, former_seal_path(retry.generation - 1), retry.seal_sha256)
-    if not record.retries:
-        return findings
-    try:
-        superseded, odd = _count_superseded(dataset, record, rows)
-    except SetupError as error:
-        return [*findings, Finding(DATASET_FILE, str(error))]
+        findings += _check_record(dataset, retry) + _check_former(dataset, retry, record, rows)
+    return findings
+
+
+def check_superseded(dataset: str, record: DatasetRecord, rows: Sequence[Commit]) -> list[Finding]:
+    """Whether the ledgers say of each retry what its record says; reads all if there is one."""
+    expected = record.plan.num_shards + sum(retry.num_shards for retry in record.retries)
+    if not record.retries or len(rows) != expected:  # which is a finding of its own
+        return []
+    findings: list[Finding] = []
+    last: Counter[str] = Counter()
+    superseded = {retry.generation: Counter[str]() for retry in record.retries}
+    check = partial(_check_shard, dataset, record, rows)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for found, outcomes, again in pool.map(check, range(record.plan.num_shards)):
+            findings += found
+            last.update(outcomes)
+            for generation, counts in again.items():
+                superseded[generation].update(counts)
     for retry in record.retries:
-        found = dict(superseded[retry.generation])
+        # A candidate that is not in the plan, or out of its place, is missing here.
+        found_counts = dict(superseded[retry.generation])
         path = retry_path(retry.generation)
-        findings += differing(path, superseded=(found, retry.superseded))
-    return findings + odd
+        findings += differing(path, superseded=(found_counts, retry.superseded))
+    # A later shard is seen from each of the first shards that it reaches into.
+    findings = list(dict.fromkeys(findings))
+    return findings + differing(DATASET_FILE, last_outcomes=(dict(last), record.outcomes))
 
 
 def uncovered(dataset: str, record: DatasetRecord) -> list[str]:
@@ -62,39 +91,117 @@ def uncovered(dataset: str, record: DatasetRecord) -> list[str]:
     return notes
 
 
-def _count_superseded(
-    dataset: str, record: DatasetRecord, rows: Sequence[Commit]
-) -> tuple[dict[int, Counter[str]], list[Finding]]:
-    """By generation the outcomes that it took up again, and rows that break the rules.
+def _check_record(dataset: str, retry: RetryRecord) -> list[Finding]:
+    """The record of a retry is that in the seal, and takes up again only what may be."""
+    path = retry_path(retry.generation)
+    final = sorted({*retry.outcomes, *retry.superseded} - set(RETRYABLE))
+    return _check_file(dataset, path, digest(encode(retry))) + differing(
+        path, final_outcomes=([], final)
+    )
 
-    Memory holds the ids that were retried.
-    """
-    first = record.retries[0].first_shard
-    later = [row.ledger_file for row in rows if row.shard >= first]
-    generations: defaultdict[str, list[int]] = defaultdict(list)
-    for _, part in read_parts(dataset, later, _COLUMNS):
-        for candidate, generation in zip(
-            part["id"].to_pylist(), part["generation"].to_pylist(), strict=True
-        ):
-            generations[candidate].append(generation)
-    superseded: defaultdict[int, Counter[str]] = defaultdict(Counter)
-    findings = []
-    shards = {row.ledger_file: row.shard for row in rows}
-    for path, part in read_parts(dataset, shards, _COLUMNS):
-        expected = generation_of(shards[path], record.retries)
-        for candidate, generation, outcome in zip(
-            *(part[name].to_pylist() for name in _COLUMNS), strict=True
-        ):
-            if generation != expected:
-                findings.append(
-                    Finding(path, f"{candidate}: expected generation {expected}, got {generation}")
-                )
-            after = [one for one in generations.get(candidate, ()) if one > generation]
-            if after:
-                superseded[min(after)][outcome] += 1
-                if outcome == Outcome.KEPT:
-                    findings.append(Finding(path, f"{candidate}: kept, and yet asked anew"))
-    return superseded, findings
+
+def _check_former(
+    dataset: str, retry: RetryRecord, record: DatasetRecord, rows: Sequence[Commit]
+) -> list[Finding]:
+    """The seal that a retry was taken from says what is still true of its shards."""
+    number = retry.generation - 1
+    path = former_seal_path(number)
+    try:
+        content = storage.read_bytes(storage.join(dataset, path))
+        former = decode(DatasetRecord, content)
+    except FileNotFoundError:
+        return [Finding(path, "expected a file, got none")]
+    except (ValidationError, UnicodeDecodeError) as error:
+        return [Finding(path, f"expected a valid DatasetRecord, got {error}")]
+    counted = totals(rows[: retry.first_shard], record.retries[:number])
+    findings = differing(
+        path,
+        sha256=(retry.seal_sha256, digest(content)),
+        build_sha256=(record.build_sha256, former.build_sha256),
+        plan_sha256=(record.plan_sha256, former.plan_sha256),
+        retries=(record.retries[:number], former.retries),
+        num_shards=(retry.first_shard, former.num_shards),
+        **{name: (value, getattr(former, name)) for name, value in counted.items()},
+    )
+    root = (counted["merkle_root"], retry.merkle_root)
+    findings += differing(retry_path(retry.generation), merkle_root=root)
+    return findings + _check_file(dataset, former_manifest_path(number), former.manifest_sha256)
+
+
+def _check_shard(dataset: str, record: DatasetRecord, rows: Sequence[Commit], shard: int) -> _Shard:
+    """What became of the candidates of one shard of the plan, generation by generation."""
+    findings: list[Finding] = []
+    superseded: dict[int, Counter[str]] = {}
+    try:
+        planned, outcomes = _read_shard(dataset, rows[shard], record, findings)
+        last = dict(zip(planned["id"].to_pylist(), outcomes, strict=True))
+        for retry in record.retries:
+            taken: dict[str, str] = {}
+            for number in shards_over(shard, record.plan.num_shards, retry.num_shards):
+                commit = rows[retry.first_shard + number]
+                again, outcomes = _read_shard(dataset, commit, record, findings)
+                places = pc.index_in(again["id"], planned["id"].combine_chunks())
+                findings += _check_fields(commit, planned, again, places)
+                ids = zip(again["id"].to_pylist(), outcomes, strict=True)
+                ours = {one: outcome for one, outcome in ids if one in last}
+                findings += _check_taken(retry, commit, ours, last, taken)
+                taken |= ours
+            superseded[retry.generation] = Counter(last[one] for one in taken)
+            last |= taken
+    except (OSError, pa.ArrowException, LookupError, ValueError) as error:
+        path = rows[shard].ledger_file
+        return [Finding(path, f"generations cannot be compared: {error}")], Counter(), {}
+    return findings, Counter(last.values()), superseded
+
+
+def _check_taken(
+    retry: RetryRecord,
+    commit: Commit,
+    ours: dict[str, str],
+    last: dict[str, str],
+    taken: dict[str, str],
+) -> list[Finding]:
+    """Each candidate is taken once, and had an outcome that was asked for."""
+    asked = ", ".join(retry.outcomes)
+    twice = [f"candidate {one}: planned twice" for one in sorted(ours.keys() & taken.keys())]
+    wrong = [
+        f"candidate {one}: expected an outcome of {asked} before, got {last[one]}"
+        for one in ours
+        if last[one] not in retry.outcomes
+    ]
+    return [Finding(commit.plan_file, what) for what in (*twice, *wrong)]
+
+
+def _check_fields(
+    commit: Commit, planned: pa.Table, again: pa.Table, places: pa.ChunkedArray
+) -> list[Finding]:
+    """A candidate that is planned anew is what it was."""
+    ours = pc.is_valid(places)
+    again, before = again.filter(ours), planned.take(places.filter(ours))
+    return [
+        Finding(commit.plan_file, f"column {name} differs from the first plan's")
+        for name in Candidate.model_fields
+        if not before[name].equals(again[name])
+    ]
+
+
+def _read_shard(
+    dataset: str, commit: Commit, record: DatasetRecord, findings: list[Finding]
+) -> tuple[pa.Table, list[str]]:
+    """The plan part of a shard and the outcomes in its ledger, which must have the same ids."""
+    plan = pq.read_table(_buffer(dataset, commit.plan_file))
+    columns = ["id", "generation", "outcome"]
+    ledger = pq.read_table(_buffer(dataset, commit.ledger_file), columns=columns)
+    if not plan["id"].equals(ledger["id"]):
+        raise ValueError(f"expected the ids of {commit.plan_file}, got others")
+    expected = {generation_of(commit.shard, record.retries)}
+    found = set(ledger["generation"].to_pylist()) or expected
+    findings += differing(commit.ledger_file, generation=(expected, found))
+    return plan, ledger["outcome"].to_pylist()
+
+
+def _buffer(dataset: str, path: str) -> pa.BufferReader:
+    return pa.BufferReader(storage.read_bytes(storage.join(dataset, path)))
 
 
 def _check_file(dataset: str, path: str, sha256: str) -> list[Finding]:

@@ -9,23 +9,19 @@ import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.errors import SetupError
+from ingest.pack.commit import list_commits, read_commits
 from ingest.pack.seal import read_manifest, read_seal
-from schemas.manifest import Commit, DatasetRecord, commit_path, decode
+from schemas.manifest import Commit, DatasetRecord
 
 _READERS = 4
 
 
-def read_commits(dataset: str) -> tuple[DatasetRecord | None, list[Commit]]:
+def all_commits(dataset: str) -> tuple[DatasetRecord | None, list[Commit]]:
     """The seal, if there is one, and all commits, those that are younger than it included."""
     seal = read_seal(dataset)
     sealed = read_manifest(dataset) if seal else []
-    known = {commit_path(one.shard) for one in sealed}
-    folder = commit_path(0).partition("/")[0]
-    paths = [f"{folder}/{name}" for name in storage.list_names(storage.join(dataset, folder))]
-    later = [path for path in paths if path.endswith(".json") and path not in known]
-    with ThreadPoolExecutor(_READERS) as pool:
-        contents = pool.map(lambda path: storage.read_bytes(storage.join(dataset, path)), later)
-        commits = sealed + [decode(Commit, content) for content in contents]
+    later = set(list_commits(dataset)) - {one.shard for one in sealed}
+    commits = sealed + read_commits(dataset, later)
     return seal, sorted(commits, key=lambda one: one.shard)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ingest import storage
-from ingest.audit.ledger_parts import read_commits, read_parts
+from ingest.audit.ledger_parts import all_commits, read_parts
 from ingest.audit.traffic import Sweep, count_by_host, flatten_requests
 from ingest.errors import SetupError
 from ingest.host_counts import HostCounts
@@ -85,7 +85,7 @@ def make_report(dataset: str, on_part: OnPart = lambda path: None) -> Report:
     plan = read_plan(dataset)
     if plan is None:
         raise SetupError(f"expected a planned dataset, got none at {dataset}")
-    seal, commits = read_commits(dataset)
+    seal, commits = all_commits(dataset)
     totals = LedgerTotals()
     for path, table in read_parts(dataset, [one.ledger_file for one in commits], _COLUMNS):
         totals.add(path, table)

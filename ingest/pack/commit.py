@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
@@ -49,6 +49,20 @@ def read_commit(dataset: str, shard: int) -> Commit | None:
         return decode(Commit, storage.read_bytes(storage.join(dataset, commit_path(shard))))
     except FileNotFoundError:
         return None
+
+
+def list_commits(dataset: str) -> list[int]:
+    """The numbers of all finished shards, in order; by one listing, so not for each work unit."""
+    folder = commit_path(0).partition("/")[0]
+    names = storage.list_names(storage.join(dataset, folder))
+    numbers = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+    return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def read_commits(dataset: str, shards: Iterable[int]) -> list[Commit]:
+    """The commits of finished shards, in the order given; raises FileNotFoundError."""
+    contents = storage.read_many(dataset, [commit_path(shard) for shard in shards])
+    return [decode(Commit, content) for content in contents]
 
 
 def pack_shard(content: ShardContent, spool: Spool, dataset: str, options: PackOptions) -> Commit:

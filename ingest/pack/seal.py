@@ -31,6 +31,7 @@ from schemas.manifest import (
     decode,
     digest,
     encode,
+    former_manifest_path,
     retry_path,
 )
 from schemas.merkle import dataset_root
@@ -75,8 +76,23 @@ def read_seal(dataset: str) -> DatasetRecord | None:
 
 def read_manifest(dataset: str) -> list[Commit]:
     """The commits of a finished dataset, by shard; raises FileNotFoundError."""
-    content = storage.read_bytes(storage.join(dataset, MANIFEST_FILE))
+    content = read_manifest_bytes(dataset, read_seal(dataset))
     return Commit.from_table(pq.read_table(pa.BufferReader(content)))
+
+
+def read_manifest_bytes(dataset: str, seal: DatasetRecord | None) -> bytes:
+    """The manifest that belongs to a seal; raises FileNotFoundError.
+
+    While a retry is being sealed its manifest is there before its seal: the former one counts.
+    """
+    content = storage.read_bytes(storage.join(dataset, MANIFEST_FILE))
+    if seal is None or digest(content) == seal.manifest_sha256:
+        return content
+    try:
+        former = storage.read_bytes(storage.join(dataset, former_manifest_path(len(seal.retries))))
+    except FileNotFoundError:
+        return content
+    return former if digest(former) == seal.manifest_sha256 else content
 
 
 def seal_dataset(dataset: str, commits: Sequence[Commit]) -> DatasetRecord:

@@ -8,6 +8,8 @@ was sent is compared with what the store says it holds. The credentials, endpoin
 those that Google's and Amazon's own tools find; there are no options of ours.
 """
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
@@ -28,9 +30,11 @@ __all__ = [
     "join",
     "list_files",
     "list_names",
+    "list_sizes",
     "open_input",
     "publish",
     "read_bytes",
+    "read_many",
     "read_range",
     "remove",
     "size",
@@ -38,6 +42,7 @@ __all__ = [
     "write_bytes",
 ]
 
+_READERS = 32
 _EXTRAS = {"gs": "gcp", "gcs": "gcp", "s3": "s3", "s3a": "s3"}
 
 
@@ -56,6 +61,13 @@ def read_bytes(uri: str) -> bytes:
     """The whole content of a file; raises FileNotFoundError."""
     store, path = _store(uri)
     return store.read(path)
+
+
+def read_many(folder: str, names: Sequence[str]) -> list[bytes]:
+    """The contents of files below a folder, several at a time; raises FileNotFoundError."""
+    store, path = _store(folder)
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(pool.map(lambda name: store.read(f"{path.rstrip('/')}/{name}"), names))
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:
@@ -108,6 +120,14 @@ def list_files(folder: str) -> list[str]:
     store, path = _store(folder)
     root = path.rstrip("/")
     return sorted(found[len(root) + 1 :] for found in store.list_all(path))
+
+
+def list_sizes(folder: str) -> dict[str, int]:
+    """Paths, relative to it, and sizes of all files below a folder; none if it does not exist."""
+    store, path = _store(folder)
+    root = path.rstrip("/") + "/"
+    sizes = store.list_sizes(path)
+    return {one.removeprefix(root): size for one, size in sizes if one.startswith(root)}
 
 
 def write_bytes(uri: str, content: bytes) -> None:

@@ -133,11 +133,11 @@ class GcsStore(ObjectStore):
             delimiter=None if flat else "/",
             pageToken=after,
             maxResults=objects.PAGE_NAMES,
-            fields="items(name),prefixes,nextPageToken",
+            fields="items(name,size),prefixes,nextPageToken",
             json_out=True,
         )
-        keys = [one["name"] for one in found.get("items", [])]
-        return Page(keys, found.get("prefixes", []), found.get("nextPageToken"))
+        sizes = {one["name"]: int(one["size"]) for one in found.get("items", [])}
+        return Page(sizes, found.get("prefixes", []), found.get("nextPageToken"))
 
     def meaning(self, error: Exception) -> Exception:
         if isinstance(error, (FileNotFoundError, FileExistsError)):

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from ingest.storage.store import Store
@@ -13,6 +13,14 @@ PARTIAL_SUFFIX = ".partial"
 
 class LocalStore(Store):
     """A local file system."""
+
+    def list_sizes(self, path: str) -> Iterator[tuple[str, int]]:
+        # A third of the time of fsspec's, which asks for owners and times, too.
+        for folder, _, names in os.walk(path):
+            for name in names:
+                file = f"{folder}/{name}"
+                with suppress(FileNotFoundError):
+                    yield file, Path(file).stat().st_size
 
     def write(self, path: str, content: bytes) -> None:
         with _partial(path) as partial:

@@ -40,9 +40,9 @@ class Facts(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A part of a listing: keys of objects, folders (with a slash at their end), what is next."""
+    """A part of a listing: sizes by key, folders (with a slash at their end), what is next."""
 
-    keys: list[str]
+    sizes: dict[str, int]
     folders: list[str]
     next: str | None
 
@@ -170,13 +170,23 @@ class ObjectStore(Store):
         # A key with a slash at its end stands for a folder, in some consoles.
         return [one for one in self._list(f"{path}/", flat=True) if not one.endswith("/")]
 
-    def _list(self, path: str, flat: bool) -> Iterator[str]:
-        """The paths that begin with `path`; each page persists for itself."""
+    def list_sizes(self, path: str) -> Iterator[tuple[str, int]]:
         bucket = path.partition("/")[0]
+        for page in self._pages(f"{path}/", flat=True):
+            yield from ((f"{bucket}/{key}", size) for key, size in page.sizes.items())
+
+    def _list(self, path: str, flat: bool) -> Iterator[str]:
+        """The paths that begin with `path`."""
+        bucket = path.partition("/")[0]
+        for page in self._pages(path, flat):
+            yield from (f"{bucket}/{name}" for name in (*page.sizes, *page.folders))
+
+    def _pages(self, path: str, flat: bool) -> Iterator[Page]:
+        """The listing of what begins with `path`; each page persists for itself."""
         after: str | None = None
         while True:
             page = self.ask("list", path, partial(self.page, path, flat, after))
-            yield from (f"{bucket}/{name}" for name in page.keys + page.folders)
+            yield page
             after = page.next
             if after is None:
                 return

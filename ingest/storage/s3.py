@@ -141,9 +141,9 @@ class S3Store(ObjectStore):
             MaxKeys=objects.PAGE_NAMES,
             **{name: value for name, value in chosen.items() if value is not None},
         )
-        keys = [one["Key"] for one in found.get("Contents", [])]
+        sizes = {one["Key"]: one["Size"] for one in found.get("Contents", [])}
         folders = [one["Prefix"] for one in found.get("CommonPrefixes", [])]
-        return Page(keys, folders, found.get("NextContinuationToken"))
+        return Page(sizes, folders, found.get("NextContinuationToken"))
 
     def meaning(self, error: Exception) -> Exception:
         answer = getattr(error.__cause__, "response", None) or getattr(error, "response", None)

@@ -49,6 +49,11 @@ class Store:
         """The paths of all files below a folder."""
         return [str(found) for found in self.fs.find(path)]
 
+    def list_sizes(self, path: str) -> Iterator[tuple[str, int]]:
+        """The paths of all files below a folder, and their sizes, bytes."""
+        found = self.fs.find(path, detail=True)
+        return ((str(one), int(facts["size"])) for one, facts in found.items())
+
     def write(self, path: str, content: bytes) -> None:
         """Write a file, or replace it, whole or not at all."""
         self.fs.pipe_file(path, content)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.sampling import draw, is_taken, sample_id, shard_of
+from ingest.sampling import draw, is_taken, sample_id, shard_of, shards_over
 
 ids = st.binary(min_size=16, max_size=16).map(bytes.hex)
 
@@ -61,3 +61,10 @@ def test_samples_and_shuffles_are_what_they_were_in_every_earlier_version():
     assert draw(candidate, 7) == (15363839068382458318, 12060886638353593252)
     assert draw(candidate, 7) != draw(candidate, 8)
     assert shard_of(12060886638353593252, 100) == 65
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(1, 1000), st.integers(1, 1000))
+def test_the_shards_over_a_shard_are_those_that_hold_its_candidates(order, num_shards, others):
+    over = shards_over(shard_of(order, num_shards), num_shards, others)
+    assert shard_of(order, others) in over
+    assert len(over) <= others // num_shards + 2

@@ -130,6 +130,25 @@ def test_the_names_in_a_folder_are_listed_without_what_lies_deeper(root):
     assert storage.list_names(storage.join(root, "nothing")) == []
 
 
+def test_sizes_of_all_files_below_a_folder_come_by_one_listing(root):
+    for name, length in (("b", 3), ("a", 0), ("sub/c", 7)):
+        storage.write_bytes(storage.join(root, *name.split("/")), bytes(length))
+    assert storage.list_sizes(root) == {"a": 0, "b": 3, "sub/c": 7}
+    assert storage.list_sizes(storage.join(root, "sub")) == {"c": 7}
+    assert storage.list_sizes(storage.join(root, "nothing")) == {}
+    assert storage.list_sizes(storage.join(root, "a")) == {}
+
+
+def test_many_files_are_read_in_the_order_asked_for(root):
+    names = ["b", "a", "sub/c[1]*"]
+    for name in names:
+        storage.write_bytes(storage.join(root, *name.split("/")), name.encode())
+    assert storage.read_many(root, names) == [name.encode() for name in names]
+    assert storage.read_many(root, []) == []
+    with pytest.raises(FileNotFoundError):
+        storage.read_many(root, ["a", "none"])
+
+
 def test_globs_are_expanded_in_order(root):
     for name in ("2.csv", "1.csv", "x.txt"):
         storage.write_bytes(storage.join(root, name), b"")
