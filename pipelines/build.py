@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -126,29 +127,15 @@ def build(
         _log.info("%s is complete already: nothing to do", options.output)
         return sealed
     total = plan.num_shards + sum(retry.num_shards for retry in retries)
-    # One listing by the launcher, not a request for each shard by workers: a build of 100,000
-    # shards goes on within minutes.
+    # One listing by the launcher, not a request for each shard by workers: at 50 ms each, 100,000
+    # finished shards would take more than an hour.
     finished = [number for number in list_commits(options.output) if number < total]
     work = [(_SHARD, number) for number in sorted(set(range(total)) - set(finished))]
     work += [(_CANARIES, number) for number in range(num_batches(index))]
     run = Run(options, build_sha256, num_processes, progress_address, retries)
     pipeline = beam.Pipeline(options=PipelineOptions(list(beam_arguments)))
-    starts = range(0, len(finished), _COMMITS_AT_ONCE)
-    earlier = (
-        pipeline
-        | "ListFinished" >> beam.Create([finished[at : at + _COMMITS_AT_ONCE] for at in starts])
-        | "SpreadFinished" >> beam.Reshuffle()
-        | "ReadCommits"
-        >> beam.ParDo(ReadCommits(options.output, progress_address)).with_output_types(bytes)
-    )
-    new = (
-        pipeline
-        | "ListWork" >> beam.Create(work)
-        | "SpreadWork" >> beam.Reshuffle()
-        | "BuildShard" >> beam.ParDo(BuildShard(run)).with_output_types(bytes)
-    )
     _ = (
-        (earlier, new)
+        (_earlier_commits(pipeline, run, finished), _new_commits(pipeline, run, work))
         | "AllCommits" >> beam.Flatten()
         | "CollectCommits" >> beam.WithKeys("all").with_output_types(tuple[str, bytes])
         | "GroupCommits" >> beam.GroupByKey()
@@ -156,3 +143,25 @@ def build(
     )
     pipeline.run().wait_until_finish()
     return read_seal(options.output)
+
+
+def _new_commits(pipeline: beam.Pipeline, run: Run, work: list[tuple[str, int]]) -> Any:
+    """The commits of shards that are built now, as JSON; canaries are tried on the way."""
+    return (
+        pipeline
+        | "ListWork" >> beam.Create(work)
+        | "SpreadWork" >> beam.Reshuffle()
+        | "BuildShard" >> beam.ParDo(BuildShard(run)).with_output_types(bytes)
+    )
+
+
+def _earlier_commits(pipeline: beam.Pipeline, run: Run, finished: list[int]) -> Any:
+    """The commits of shards that were finished by an earlier attempt, as JSON."""
+    starts = range(0, len(finished), _COMMITS_AT_ONCE)
+    read = ReadCommits(run.options.output, run.progress_address)
+    return (
+        pipeline
+        | "ListFinished" >> beam.Create([finished[at : at + _COMMITS_AT_ONCE] for at in starts])
+        | "SpreadFinished" >> beam.Reshuffle()
+        | "ReadCommits" >> beam.ParDo(read).with_output_types(bytes)
+    )
