@@ -18,19 +18,19 @@ from ingest.pack.seal import begin_build, read_retries, read_seal, seal_dataset
 from ingest.progress import ProgressSender
 from ingest.work_unit import Engine, Run
 from pipelines.options import num_fetching_processes
-from schemas.manifest import Commit, DatasetRecord, PlanRecord, decode
+from schemas.manifest import Commit, DatasetRecord, PlanRecord
 from schemas.options import BuildOptions
 
 _log = logging.getLogger(__name__)
 
 
 _SHARD, _CANARIES = "shard", "canaries"
-# Commits that one call reads: seconds on an object store, and work for many workers.
-_COMMITS_AT_ONCE = 1000
+# Finished shards that one call counts: a second on an object store, and work for many workers.
+_FINISHED_AT_ONCE = 1000
 
 
 class BuildShard(beam.DoFn):
-    """Build one shard from its plan part and yield its `Commit`, as JSON; or try canaries."""
+    """Build one shard from its plan part and yield its number; or try canaries."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -39,18 +39,18 @@ class BuildShard(beam.DoFn):
     def setup(self) -> None:
         self._engine = Engine(self._run)  # once a process: sockets, decoders, evaluation index
 
-    def process(self, work: tuple[str, int]) -> list[bytes]:
+    def process(self, work: tuple[str, int]) -> list[int]:
         kind, number = work
         if kind == _CANARIES:
             return self._counted(lambda engine: engine.try_canaries(number))
-        # The shard goes on while the next begins: its commit may be yielded by a later call.
+        # The shard goes on while the next begins: its number may be yielded by a later call.
         return self._counted(lambda engine: engine.submit(number))
 
     def finish_bundle(self) -> list[WindowedValue]:
         window = GlobalWindow()
         return [
-            WindowedValue(content, window.max_timestamp(), [window])
-            for content in self._counted(Engine.drain)
+            WindowedValue(shard, window.max_timestamp(), [window])
+            for shard in self._counted(Engine.drain)
         ]
 
     def teardown(self) -> None:
@@ -58,40 +58,43 @@ class BuildShard(beam.DoFn):
             self._engine.close()
             self._engine = None
 
-    def _counted(self, work: Callable[[Engine], list[Commit]]) -> list[bytes]:
-        """The commits that some work finished, as JSON; a failure ends all processes first."""
+    def _counted(self, work: Callable[[Engine], list[Commit]]) -> list[int]:
+        """The shards that some work finished; a failure ends all processes first."""
         assert self._engine is not None
         try:
             commits = work(self._engine)
         except BaseException:
             self.teardown()
             raise
-        return _counted_json(commits)
+        return _count(commits)
 
 
-class ReadCommits(beam.DoFn):
-    """Yield the `Commit`s of shards that are finished already, as JSON."""
+class CountFinished(beam.DoFn):
+    """Count the outcomes of shards that are finished already, and yield their numbers."""
 
     def __init__(self, dataset: str, progress_address: str) -> None:
         self._dataset, self._address = dataset, progress_address
 
-    def process(self, shards: list[int]) -> list[bytes]:
+    def process(self, shards: list[int]) -> list[int]:
         commits = read_commits(self._dataset, shards)
         progress = ProgressSender(self._address)
         for outcome, count in _outcomes(commits).items():
             progress.add(outcome, count)
         progress.close()
-        return _counted_json(commits)
+        return _count(commits)
 
 
 class SealDataset(beam.DoFn):
-    """Write manifest and dataset record from all commits."""
+    """Write manifest and dataset record from the commits of all shards.
+
+    They are read here: as elements, those of 100,000 shards took hundreds of MB in each process.
+    """
 
     def __init__(self, dataset: str) -> None:
         self._dataset = dataset
 
-    def process(self, keyed: tuple[str, Iterable[bytes]]) -> None:
-        seal_dataset(self._dataset, [decode(Commit, content) for content in keyed[1]])
+    def process(self, keyed: tuple[str, Iterable[int]]) -> None:
+        seal_dataset(self._dataset, read_commits(self._dataset, keyed[1]))
 
 
 def _outcomes(commits: Iterable[Commit]) -> Counter[str]:
@@ -101,11 +104,11 @@ def _outcomes(commits: Iterable[Commit]) -> Counter[str]:
     return total
 
 
-def _counted_json(commits: Sequence[Commit]) -> list[bytes]:
-    """Commits as they travel; their outcomes are counted."""
+def _count(commits: Sequence[Commit]) -> list[int]:
+    """The numbers of the shards, once their outcomes are counted."""
     for outcome, count in _outcomes(commits).items():
         Metrics.counter("outcomes", outcome).inc(count)
-    return [commit.model_dump_json().encode() for commit in commits]
+    return [commit.shard for commit in commits]
 
 
 def build(
@@ -135,33 +138,33 @@ def build(
     run = Run(options, build_sha256, num_processes, progress_address, retries)
     pipeline = beam.Pipeline(options=PipelineOptions(list(beam_arguments)))
     _ = (
-        (_earlier_commits(pipeline, run, finished), _new_commits(pipeline, run, work))
-        | "AllCommits" >> beam.Flatten()
-        | "CollectCommits" >> beam.WithKeys("all").with_output_types(tuple[str, bytes])
-        | "GroupCommits" >> beam.GroupByKey()
+        (_finished_shards(pipeline, run, finished), _new_shards(pipeline, run, work))
+        | "AllShards" >> beam.Flatten()
+        | "CollectShards" >> beam.WithKeys("all").with_output_types(tuple[str, int])
+        | "GroupShards" >> beam.GroupByKey()
         | "SealDataset" >> beam.ParDo(SealDataset(options.output))
     )
     pipeline.run().wait_until_finish()
     return read_seal(options.output)
 
 
-def _new_commits(pipeline: beam.Pipeline, run: Run, work: list[tuple[str, int]]) -> Any:
-    """The commits of shards that are built now, as JSON; canaries are tried on the way."""
+def _new_shards(pipeline: beam.Pipeline, run: Run, work: list[tuple[str, int]]) -> Any:
+    """The numbers of shards that are built now; canaries are tried on the way."""
     return (
         pipeline
         | "ListWork" >> beam.Create(work)
         | "SpreadWork" >> beam.Reshuffle()
-        | "BuildShard" >> beam.ParDo(BuildShard(run)).with_output_types(bytes)
+        | "BuildShard" >> beam.ParDo(BuildShard(run)).with_output_types(int)
     )
 
 
-def _earlier_commits(pipeline: beam.Pipeline, run: Run, finished: list[int]) -> Any:
-    """The commits of shards that were finished by an earlier attempt, as JSON."""
-    starts = range(0, len(finished), _COMMITS_AT_ONCE)
-    read = ReadCommits(run.options.output, run.progress_address)
+def _finished_shards(pipeline: beam.Pipeline, run: Run, finished: list[int]) -> Any:
+    """The numbers of shards that an earlier attempt finished, counted."""
+    starts = range(0, len(finished), _FINISHED_AT_ONCE)
+    count = CountFinished(run.options.output, run.progress_address)
     return (
         pipeline
-        | "ListFinished" >> beam.Create([finished[at : at + _COMMITS_AT_ONCE] for at in starts])
+        | "ListFinished" >> beam.Create([finished[at : at + _FINISHED_AT_ONCE] for at in starts])
         | "SpreadFinished" >> beam.Reshuffle()
-        | "ReadCommits" >> beam.ParDo(read).with_output_types(bytes)
+        | "CountFinished" >> beam.ParDo(count).with_output_types(int)
     )
