@@ -28,19 +28,19 @@ from pipelines.runners import (
     with_min_ram,
 )
 from schemas.evaluation import EvalIndexRecord
-from schemas.manifest import Commit, DatasetRecord, PlanRecord, decode
+from schemas.manifest import Commit, DatasetRecord, PlanRecord
 from schemas.options import BuildOptions, DerivedOptions
 
 _log = logging.getLogger(__name__)
 
 
 _SHARD, _CANARIES, _FINISHED = "shard", "canaries", "finished"
-# Commits that one call reads: seconds on an object store, and work for many workers.
-_COMMITS_AT_ONCE = 1000
+# Finished shards that one call counts: a second on an object store, work for many workers.
+_FINISHED_AT_ONCE = 1000
 
 
 class BuildShard(beam.DoFn):
-    """Build one shard from its plan part and yield its `Commit`, as JSON; or try canaries."""
+    """Build one shard from its plan part and yield its number; or try canaries."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -49,18 +49,18 @@ class BuildShard(beam.DoFn):
     def setup(self) -> None:
         self._engine = Engine(self._run)  # once a process: sockets, decoders, evaluation index
 
-    def process(self, work: tuple[str, int]) -> list[bytes]:
+    def process(self, work: tuple[str, int]) -> list[int]:
         kind, number = work
         if kind == _CANARIES:
             return self._counted(lambda engine: engine.try_canaries(number))
-        # The shard goes on while the next begins: its commit may be yielded by a later call.
+        # The shard goes on while the next begins: its number may be yielded by a later call.
         return self._counted(lambda engine: engine.submit(number))
 
     def finish_bundle(self) -> list[WindowedValue]:
         window = GlobalWindow()
         return [
-            WindowedValue(content, window.max_timestamp(), [window])
-            for content in self._counted(Engine.drain)
+            WindowedValue(shard, window.max_timestamp(), [window])
+            for shard in self._counted(Engine.drain)
         ]
 
     def teardown(self) -> None:
@@ -68,15 +68,15 @@ class BuildShard(beam.DoFn):
             self._engine.close()
             self._engine = None
 
-    def _counted(self, work: Callable[[Engine], list[Commit]]) -> list[bytes]:
-        """The commits that some work finished, as JSON; a failure ends all processes first."""
+    def _counted(self, work: Callable[[Engine], list[Commit]]) -> list[int]:
+        """The shards that some work finished; a failure ends all processes first."""
         assert self._engine is not None
         try:
             commits = work(self._engine)
         except BaseException:
             self.teardown()
             raise
-        return _counted_json(commits)
+        return _count(commits)
 
 
 class ListWork(beam.DoFn):
@@ -93,34 +93,37 @@ class ListWork(beam.DoFn):
         kind, count = work
         finished = list_commits(self._dataset) if kind == _SHARD else []
         finished = [number for number in finished if number < count]
-        for at in range(0, len(finished), _COMMITS_AT_ONCE):
-            yield TaggedOutput(_FINISHED, orjson.dumps(finished[at : at + _COMMITS_AT_ONCE]))
+        for at in range(0, len(finished), _FINISHED_AT_ONCE):
+            yield TaggedOutput(_FINISHED, orjson.dumps(finished[at : at + _FINISHED_AT_ONCE]))
         yield from ((kind, number) for number in sorted(set(range(count)) - set(finished)))
 
 
-class ReadCommits(beam.DoFn):
-    """Yield the `Commit`s of shards that are finished already, as JSON."""
+class CountFinished(beam.DoFn):
+    """Count the outcomes of shards that are finished already, and yield their numbers."""
 
     def __init__(self, dataset: str, progress_address: str) -> None:
         self._dataset, self._progress_address = dataset, progress_address
 
-    def process(self, shards: bytes) -> list[bytes]:
+    def process(self, shards: bytes) -> list[int]:
         commits = read_commits(self._dataset, orjson.loads(shards))
         progress = ProgressSender(self._progress_address)
         for outcome, count in _outcomes(commits).items():
             progress.add(outcome, count)
         progress.close()
-        return _counted_json(commits)
+        return _count(commits)
 
 
 class SealDataset(beam.DoFn):
-    """Write manifest and dataset record from all commits."""
+    """Write manifest and dataset record from the commits of all shards.
+
+    They are read here: as elements, those of 100,000 shards took hundreds of MB in each process.
+    """
 
     def __init__(self, dataset: str) -> None:
         self._dataset = dataset
 
-    def process(self, keyed: tuple[str, Iterable[bytes]]) -> None:
-        seal_dataset(self._dataset, [decode(Commit, content) for content in keyed[1]])
+    def process(self, keyed: tuple[str, Iterable[int]]) -> None:
+        seal_dataset(self._dataset, read_commits(self._dataset, keyed[1]))
 
 
 def _outcomes(commits: Iterable[Commit]) -> Counter[str]:
@@ -130,11 +133,11 @@ def _outcomes(commits: Iterable[Commit]) -> Counter[str]:
     return total
 
 
-def _counted_json(commits: Sequence[Commit]) -> list[bytes]:
-    """Commits as they travel; their outcomes are counted."""
+def _count(commits: Sequence[Commit]) -> list[int]:
+    """The numbers of the shards, once their outcomes are counted."""
     for outcome, count in _outcomes(commits).items():
         Metrics.counter("outcomes", outcome).inc(count)
-    return [commit.model_dump_json().encode() for commit in commits]
+    return [commit.shard for commit in commits]
 
 
 def build(
@@ -190,24 +193,22 @@ def build_pipeline(
         .with_output_types(tuple[str, int], **{_FINISHED: bytes})
         .with_outputs(_FINISHED, main="work")
     )
+    count_finished = CountFinished(run.options.output, run.progress_address)
     earlier = (
         listed[_FINISHED]
         | "SpreadFinished" >> beam.Reshuffle()
-        | "ReadCommits"
-        >> beam.ParDo(ReadCommits(run.options.output, run.progress_address)).with_output_types(
-            bytes
-        )
+        | "CountFinished" >> beam.ParDo(count_finished).with_output_types(int)
     )
     new = (
         listed.work
         | "SpreadWork" >> beam.Reshuffle()
-        | "BuildShard" >> build_shard.with_output_types(bytes)
+        | "BuildShard" >> build_shard.with_output_types(int)
     )
     _ = (
         (earlier, new)
-        | "AllCommits" >> beam.Flatten()
-        | "CollectCommits" >> beam.WithKeys("all").with_output_types(tuple[str, bytes])
-        | "GroupCommits" >> beam.GroupByKey()
+        | "AllShards" >> beam.Flatten()
+        | "CollectShards" >> beam.WithKeys("all").with_output_types(tuple[str, int])
+        | "GroupShards" >> beam.GroupByKey()
         | "SealDataset" >> beam.ParDo(SealDataset(run.options.output))
     )
     return pipeline

@@ -29,6 +29,7 @@ from schemas.options import PackOptions
 from schemas.outcome import Outcome
 
 _WRITERS = {"tar": write_tar, "arrow": write_arrow}
+_READ_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,11 @@ def list_commits(dataset: str) -> list[int]:
 
 def read_commits(dataset: str, shards: Iterable[int]) -> list[Commit]:
     """The commits of finished shards, in the order given; raises FileNotFoundError."""
-    contents = storage.read_many(dataset, [commit_path(shard) for shard in shards])
-    return [decode(Commit, content) for content in contents]
+    paths = [commit_path(shard) for shard in shards]
+    pieces = (paths[at : at + _READ_AT_ONCE] for at in range(0, len(paths), _READ_AT_ONCE))
+    return [
+        decode(Commit, content) for piece in pieces for content in storage.read_many(dataset, piece)
+    ]
 
 
 def pack_shard(content: ShardContent, spool: Spool, dataset: str, options: PackOptions) -> Commit:

@@ -99,7 +99,7 @@ def test_all_steps_run_in_our_image(job):
 def test_the_steps_have_the_names_of_what_they_do(job):
     pipeline, _ = job
     names = {one.unique_name for one in pipeline.components.transforms.values()}
-    steps = ["ListWork", "ReadCommits", "SpreadWork", "BuildShard", "GroupCommits", "SealDataset"]
+    steps = ["ListWork", "CountFinished", "SpreadWork", "BuildShard", "GroupShards", "SealDataset"]
     assert set(steps) <= names
     assert not [name for name in names if "lambda at build" in name]
 
