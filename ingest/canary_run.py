@@ -5,7 +5,6 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest import storage
@@ -16,6 +15,7 @@ from ingest.evaluation_index.search import EvaluationIndex
 from ingest.inspect.decode import Inspection
 from ingest.inspect.sandbox import DecoderPool
 from ingest.spool import Spool
+from schemas.arrow import read_parquet_bytes
 from schemas.certificate import CanaryResult
 from schemas.evaluation import EvalIndexRecord
 from schemas.manifest import canary_path, digest
@@ -84,7 +84,7 @@ def read_results(dataset: str, count: int) -> tuple[list[CanaryResult], dict[str
     for path in map(canary_path, range(count)):
         content = storage.read_bytes(storage.join(dataset, path))
         digests[path] = digest(content)
-        results += CanaryResult.from_table(pq.read_table(pa.BufferReader(content)))
+        results += CanaryResult.from_table(read_parquet_bytes(content))
     return results, digests
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest import storage
@@ -16,6 +15,7 @@ from ingest.pack.seal import read_seal
 from ingest.sampling import draw, is_taken, sample_id, shard_of
 from ingest.sources import count_rows, read_candidates, split_input
 from ingest.sources.piece import Piece
+from schemas.arrow import read_parquet_bytes
 from schemas.candidate import Candidate, Carrier
 from schemas.manifest import (
     PLAN_FILE,
@@ -107,7 +107,7 @@ def write_plan_part(dataset: str, shard: int, rows: Iterable[PlanRow]) -> tuple[
 def read_plan_part(dataset: str, shard: int) -> tuple[list[Candidate], str]:
     """The candidates of a shard in order, and the SHA-256 of the part."""
     content = storage.read_bytes(storage.join(dataset, plan_part_path(shard)))
-    columns = pq.read_table(pa.BufferReader(content)).to_pydict()
+    columns = read_parquet_bytes(content).to_pydict()
     rows = zip(*(columns[name] for name in _FIELDS), strict=True)
     return [_to_candidate(values) for values in rows], digest(content)
 

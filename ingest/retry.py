@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.errors import SetupError
@@ -17,6 +16,7 @@ from ingest.pack.commit import read_commit
 from ingest.pack.seal import parts_digest, read_manifest_bytes, read_retries
 from ingest.plan_part import PlanRow, read_plan_part, to_row
 from ingest.sampling import draw
+from schemas.arrow import read_parquet_bytes
 from schemas.ledger import LedgerRow
 from schemas.manifest import (
     DATASET_FILE,
@@ -62,7 +62,7 @@ def rows_of_shard(dataset: str, shard: int, ask: Ask, seed: int) -> Iterator[tup
     if commit is None:
         raise SetupError(f"expected a finished dataset, shard {shard} of {dataset} is not")
     content = storage.read_bytes(storage.join(dataset, commit.ledger_file))
-    ledger = pq.read_table(pa.BufferReader(content), use_threads=False)
+    ledger = read_parquet_bytes(content)
     wanted = wanted_ids(ledger, ask)
     candidates = {}
     if wanted:

@@ -10,6 +10,7 @@ from types import NoneType
 from typing import Annotated, Any, get_args
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
@@ -82,6 +83,15 @@ class Record(BaseModel):
             dtype = str(field.type) + (", may be null" if field.nullable else "")
             lines.append(f"| `{field.name}` | {dtype} | {info.description} |")
         return "\n".join(lines)
+
+
+def read_parquet_bytes(content: bytes) -> pa.Table:
+    """The table of a parquet file, read by this thread alone.
+
+    Arrow's own threads, asked by many of ours, have been seen to abort the exit of the interpreter.
+    """
+    file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+    return file.read(use_threads=False)
 
 
 def _arrow_field(name: str, info: FieldInfo) -> pa.Field:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.audit.arrow_check import check_arrow
 from ingest.audit.finding import Finding, differing
 from ingest.audit.sample_check import SAMPLE_FIELDS
 from ingest.audit.tar_check import check_tar
+from schemas.arrow import read_parquet_bytes
 from schemas.candidate import Candidate, Reference
 from schemas.certificate import set_of
 from schemas.ledger import LedgerRow
@@ -55,7 +55,7 @@ def _read_table(
         return None
     findings += differing(path, sha256=(expected_sha256, digest(content)))
     try:
-        table = pq.read_table(pa.BufferReader(content))
+        table = read_parquet_bytes(content)
     except (pa.ArrowException, OSError) as error:
         findings.append(Finding(path, f"expected a parquet file, got {error}"))
         return None

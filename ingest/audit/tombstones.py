@@ -3,11 +3,11 @@
 from collections.abc import Collection
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from ingest import storage
 from ingest.audit.finding import Finding, differing
+from schemas.arrow import read_parquet_bytes
 from schemas.manifest import decode, digest, encode
 from schemas.tombstone import CERTIFICATES, TOMBSTONES, Decontamination, Tombstone
 
@@ -53,7 +53,7 @@ def _count(dataset: str, path: str, sha256: str, findings: list[Finding]) -> int
     try:
         content = storage.read_bytes(storage.join(dataset, path))
         findings += differing(path, sha256=(sha256, digest(content)))
-        return len(Tombstone.from_table(pq.read_table(pa.BufferReader(content))))
+        return len(Tombstone.from_table(read_parquet_bytes(content)))
     except FileNotFoundError:
         findings.append(Finding(path, "expected a file, got none"))
     except (pa.ArrowException, OSError, ValidationError) as error:

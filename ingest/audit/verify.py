@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from ingest import storage
@@ -24,6 +23,7 @@ from ingest.pack.seal import (
     read_manifest_bytes,
     totals,
 )
+from schemas.arrow import read_parquet_bytes
 from schemas.manifest import (
     BUILD_FILE,
     DATASET_FILE,
@@ -158,7 +158,7 @@ def _read_manifest(record: DatasetRecord, report: AuditReport) -> list[Commit] |
         return None
     report.findings += differing(MANIFEST_FILE, sha256=(record.manifest_sha256, digest(content)))
     try:
-        return Commit.from_table(pq.read_table(pa.BufferReader(content)))
+        return Commit.from_table(read_parquet_bytes(content))
     except (pa.ArrowException, OSError, ValidationError) as error:
         report.findings.append(Finding(MANIFEST_FILE, f"expected a table of commits, got {error}"))
         return None

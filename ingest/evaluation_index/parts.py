@@ -13,6 +13,7 @@ from ingest import storage
 from ingest.evaluation_index.calibrate import fingerprint_background
 from ingest.evaluation_index.fingerprints import Fingerprints, fingerprint_set
 from ingest.evaluation_index.sources import EvalSet
+from schemas.arrow import read_parquet_bytes
 from schemas.command_options import IndexOptions
 from schemas.evaluation import BackgroundImage
 
@@ -92,4 +93,4 @@ def _write(uri: str, table: pa.Table) -> None:
 
 
 def _read(uri: str) -> pa.Table:
-    return pq.read_table(pa.BufferReader(storage.read_bytes(uri)))
+    return read_parquet_bytes(storage.read_bytes(uri))

@@ -7,7 +7,6 @@ from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest import storage
@@ -15,6 +14,7 @@ from ingest.canary_run import num_batches, read_results
 from ingest.errors import SetupError
 from ingest.options_record import option_differences
 from ingest.pack.commit import check_conservation
+from schemas.arrow import read_parquet_bytes
 from schemas.certificate import Certificate, CopyCounts, certify
 from schemas.evaluation import EvalIndexRecord
 from schemas.manifest import (
@@ -77,7 +77,7 @@ def read_seal(dataset: str) -> DatasetRecord | None:
 def read_manifest(dataset: str) -> list[Commit]:
     """The commits of a finished dataset, by shard; raises FileNotFoundError."""
     content = read_manifest_bytes(dataset, read_seal(dataset))
-    return Commit.from_table(pq.read_table(pa.BufferReader(content)))
+    return Commit.from_table(read_parquet_bytes(content))
 
 
 def read_manifest_bytes(dataset: str, seal: DatasetRecord | None) -> bytes:
