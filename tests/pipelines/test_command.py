@@ -30,7 +30,7 @@ def test_the_commands_and_the_version_are_listed():
             ["build", "--outptu=x"],
             "expected a flag of this command or of Beam, got --outptu=x; did",
         ),
-        (["audit", "x", "--quick"], "expected a flag of this command, got --quick"),
+        (["audit", "x", "--fast"], "expected a flag of this command, got --fast"),
         (["build", "--output=x"], "expected --input, or a dataset with a plan.json, got neither"),
         (["plan", "--input=x.csv"], "--output: Field required"),
         (["plan", "--input=x.csv", "--output=x", "--sample-rate=2"], "--sample-rate: Input should"),
