@@ -9,7 +9,6 @@ those that Google's and Amazon's own tools find; there are no options of ours.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
@@ -42,7 +41,6 @@ __all__ = [
     "write_bytes",
 ]
 
-_READERS = 32
 _EXTRAS = {"gs": "gcp", "gcs": "gcp", "s3": "s3", "s3a": "s3"}
 
 
@@ -64,10 +62,12 @@ def read_bytes(uri: str) -> bytes:
 
 
 def read_many(folder: str, names: Sequence[str]) -> list[bytes]:
-    """The contents of files below a folder, several at a time; raises FileNotFoundError."""
+    """The contents of files below a folder, from object stores many at a time.
+
+    Raises FileNotFoundError.
+    """
     store, path = _store(folder)
-    with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(lambda name: store.read(f"{path.rstrip('/')}/{name}"), names))
+    return store.read_many([f"{path.rstrip('/')}/{name}" for name in names])
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:
