@@ -163,11 +163,7 @@ class Engine:
                 candidates, spool, self._readers, self._options.fetch, self._options.consent
             )
             unit = _Unit(spool, stored)
-            async with asyncio.TaskGroup() as group:
-                for item in items:
-                    await self._window.acquire()
-                    group.create_task(self._process(item, unit))
-                begun.set()
+            await self._process_all(items, unit, begun)
             await self._matcher.finish(items, unit.unmatched)
             content = ShardContent(
                 shard,
@@ -181,6 +177,18 @@ class Engine:
         finally:
             spool.clear()
             self._free.put_nowait(spool)
+
+    async def _process_all(self, items: list[Item], unit: _Unit, begun: asyncio.Event) -> None:
+        """Process the items, as many at a time as the window holds; `begun`: the last one has."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for item in items:
+                    await self._window.acquire()
+                    group.create_task(self._process(item, unit))
+                begun.set()
+        except BaseExceptionGroup as found:
+            # One reason is enough, and the command knows how to tell it.
+            raise found.exceptions[0] from found
 
     async def _try_canaries(self, batch: int) -> None:
         spool = await self._free.get()
