@@ -9,6 +9,11 @@ from schemas.candidate import Carrier
 from schemas.options import BuildOptions, InspectOptions
 
 
+def build_first_shard(engine):
+    engine.submit(0)
+    engine.drain()
+
+
 def test_a_store_that_cannot_be_opened_ends_the_run_with_its_own_error(tmp_path):
     # Not with a group of as many errors as there are candidates under way.
     place = (Carrier.FILE, "abfs://bucket/t.tar", "0+10")
@@ -19,8 +24,7 @@ def test_a_store_that_cannot_be_opened_ends_the_run_with_its_own_error(tmp_path)
     engine = Engine(Run(options, "0" * 64))
     try:
         with pytest.raises(SetupError, match="expected the fsspec package for it"):
-            engine.submit(0)
-            engine.drain()
+            build_first_shard(engine)
     finally:
         engine.close()
     assert not storage.exists(f"{tmp_path}/commits")
