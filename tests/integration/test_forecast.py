@@ -50,7 +50,7 @@ def crawled(tmp_path_factory):
         table = write_urls(folder / "urls.csv", [web.url(*page) for page in pages] + ["none"] * 60)
         dataset = folder / "dataset"
         common = (f"--input={table}", f"--output={dataset}", AGENT)
-        forecast = uncurated("forecast", *common, *ALLOW, "--candidates=600")
+        forecast = uncurated("forecast", *common, *ALLOW, "--candidates=900")
         assert forecast.returncode == 0, forecast.stdout + forecast.stderr
         num_before = len(web.requests())
         record = build(dataset, *common, "--shard-candidates=1000")
@@ -83,7 +83,7 @@ def test_what_happens_lies_in_the_intervals(crawled):
 def test_the_sample_is_small_and_part_of_the_whole(crawled):
     forecast, record = crawled["forecast"], crawled["record"]
     assert forecast.num_candidates == forecast.num_rows == record.num_candidates == NUM_ROWS + 60
-    assert 450 < forecast.sample.num_candidates < 750
+    assert 780 < forecast.sample.num_candidates < 1020
     assert sum(forecast.sample.outcomes.values()) == forecast.sample.num_candidates
 
 
@@ -207,7 +207,7 @@ def test_a_forecast_of_something_else_is_told_with_both_sides(crawled, tmp_path)
         (["--prices=none.toml"], "--prices: expected a TOML file, got none at none.toml"),
         (["--prices=odd.toml"], "vcpu_hour: Field required"),
         (["--prices=urls.csv"], "urls.csv: expected TOML, got"),
-        (["--runner=DirectRunner"], "expected --runner=FnApiRunner"),
+        (["--runner=BundleBasedDirectRunner"], "expected --runner=FnApiRunner"),
         (["--candidates=0"], "--candidates: Input should be greater than 0"),
     ],
 )
