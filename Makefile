@@ -8,7 +8,7 @@ demo: .venv/.demo                ## the whole data half on a miniature web, unde
 	$(BIN)/uncurated demo
 
 test: .venv/.dev                 ## all tests but the benchmarks; loopback traffic only
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses=4
 
 check: .venv/.dev                ## format, lint, types, import layers, generated documentation
 	$(BIN)/ruff format --check .
