@@ -14,6 +14,7 @@ from ingest.options_record import option_differences
 from ingest.pack.seal import read_seal
 from ingest.sampling import draw, is_taken, sample_id, shard_of
 from ingest.sources import count_rows, read_candidates, split_input
+from ingest.sources.dataset import KIND as DATASET_KIND
 from ingest.sources.piece import Piece
 from schemas.arrow import read_parquet_bytes
 from schemas.candidate import Candidate, Carrier
@@ -169,7 +170,7 @@ def seal_plan(
 
 def _root(uri: str, kind: str) -> str | None:
     """The Merkle root of an input that is a dataset of ours."""
-    seal = read_seal(uri) if kind == "dataset" else None
+    seal = read_seal(uri) if kind == DATASET_KIND else None
     return seal.merkle_root if seal else None
 
 

@@ -103,7 +103,7 @@ def audit(
         DATASET_FILE,
         schema_version=(SCHEMA_VERSION, record.schema_version),
         record_sha256=(record.sealed().record_sha256, record.record_sha256),
-        decontamination=(decontamination(record.build), record.decontamination),
+        decontamination=(decontamination(record.plan, record.build), record.decontamination),
         lineage=(record.plan.lineage(), record.lineage),
     )
     plan = _read(PlanRecord, PLAN_FILE, report, record.plan_sha256)

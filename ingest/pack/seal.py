@@ -110,7 +110,7 @@ def seal_dataset(dataset: str, commits: Sequence[Commit]) -> DatasetRecord:
         plan_sha256=digest(plan_bytes),
         build_sha256=digest(build_bytes),
         manifest_sha256=digest(manifest),
-        decontamination=decontamination(build),
+        decontamination=decontamination(plan, build),
         certificate=certificate(dataset, build, rows),
         lineage=plan.lineage(),
         retries=retries,
@@ -228,11 +228,12 @@ def manifest_bytes(rows: Sequence[Commit]) -> bytes:
     return buffer.getvalue()
 
 
-def decontamination(build: BuildRecord) -> str:
+def decontamination(plan: PlanRecord, build: BuildRecord) -> str:
     """What the dataset was cleaned against, in words."""
     index = build.eval_index
     if index is None:
-        return NOT_DECONTAMINATED
+        lineage = ", ".join(plan.lineage())
+        return f"{NOT_DECONTAMINATED} anew; out of {lineage}" if lineage else NOT_DECONTAMINATED
     sets = ", ".join(f"{name} ({one.num_images})" for name, one in sorted(index.sets.items()))
     match = build.options["match"]
     return (

@@ -44,6 +44,7 @@ def test_a_smaller_copy_names_its_originals_and_its_lineage(original, tmp_path):
     record = resize(original, tmp_path / "small", "--size=64", "--shard-candidates=15")
     root = record_of(original).merkle_root
     assert record.lineage == (f"{original} {root}",)
+    assert record.decontamination == f"not decontaminated anew; out of {original} {root}"
     assert record.num_kept == record_of(original).num_kept == NUM_PICTURES
     before = {row["id"]: row for row in ledger_of(original)}
     for row in ledger_of(tmp_path / "small"):
