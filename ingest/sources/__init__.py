@@ -43,6 +43,7 @@ _SOURCES = {
     sitemap.KIND: Source(sitemap.split_sitemap, sitemap.read_sitemap, sitemap.count_sitemap),
     dataset.KIND: Source(dataset.split_dataset, dataset.read_dataset, dataset.count_dataset),
 }
+_FOLDER_KINDS = (folder.KIND, img2dataset.KIND, dataset.KIND)
 _KIND_OF_SUFFIX = {
     tar_shards.SUFFIX: tar_shards.KIND,
     ".wat": archives.WAT,
@@ -72,9 +73,10 @@ def expand_inputs(options: PlanOptions) -> list[str]:
 
 def kind_of(uri: str, options: PlanOptions) -> str:
     """The kind of an input: as told, or by its name, what is in the folder, or its columns."""
+    is_folder = storage.is_folder(uri)
     if options.input_format != "auto":
-        return options.input_format
-    if storage.is_folder(uri):
+        return _told_kind(uri, options.input_format, is_folder)
+    if is_folder:
         if storage.exists(storage.join(uri, DATASET_FILE)):
             return dataset.KIND
         names = storage.list_names(uri)
@@ -92,6 +94,18 @@ def kind_of(uri: str, options: PlanOptions) -> str:
     is_table = find_column(schema.names, options.url_column) is not None
     has_images = parquet_images.image_column(schema) is not None
     return parquet_images.KIND if has_images and not is_table else url_table.KIND
+
+
+def _told_kind(uri: str, kind: str, is_folder: bool) -> str:
+    """A kind that was told; raises SetupError for a file in place of a folder, or the reverse."""
+    if is_folder and kind not in _FOLDER_KINDS:
+        raise SetupError(
+            f"{uri}: expected a file for --input-format {kind}, got a folder: name its files by a "
+            f"glob, such as {storage.join(uri, '*')}"
+        )
+    if not is_folder and kind in (folder.KIND, dataset.KIND):
+        raise SetupError(f"{uri}: expected a folder for --input-format {kind}, got a file")
+    return kind
 
 
 def split_input(uri: str, options: PlanOptions) -> Iterator[Piece]:

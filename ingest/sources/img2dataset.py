@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ingest import storage
+from ingest.errors import SetupError
 from ingest.sources import tar_shards
 from ingest.sources.candidates import in_batches, stored_candidate
 from ingest.sources.parquet import opened_parquet, read_values
@@ -38,9 +39,15 @@ _log = logging.getLogger(__name__)
 
 
 def split_img2dataset(uri: str, options: PlanOptions) -> Iterator[Piece]:
-    """One piece for each table of a folder, and for each tar without one."""
+    """One piece for each table of a folder, and for each tar without one; or one table."""
+    if uri.endswith(_TABLE_SUFFIX):
+        yield Piece(uri, KIND)
+        return
     names = storage.list_names(uri)
     tables = {name.removesuffix(_TABLE_SUFFIX) for name in names if name.endswith(_TABLE_SUFFIX)}
+    if not tables:
+        found = ", ".join(names[:10]) or "nothing"
+        raise SetupError(f"{uri}: expected img2dataset's tables (*{_TABLE_SUFFIX}), got {found}")
     for name in names:
         place = storage.join(uri, name)
         if name.endswith(_TABLE_SUFFIX):
