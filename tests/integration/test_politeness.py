@@ -26,6 +26,7 @@ def test_no_host_sees_more_than_its_rate_from_all_processes_together(serve, tmp_
     times = [request.at_s for request in web.requests()]
     # Each process asks for robots.txt.
     assert len(times) == 24 + workers
-    # Who comes late makes the gap to the next one shorter: one more may fall into a second.
-    assert most_in_a_second(times) <= RATE + 1
+    # Who comes late makes the gap to the next one shorter: one more of each process may fall into
+    # a second, as the help of the flag says.
+    assert most_in_a_second(times) <= RATE + workers
     assert max(times) - min(times) >= (len(times) - 2 * workers) / RATE
