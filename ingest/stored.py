@@ -18,7 +18,7 @@ from ingest.errors import FetchError
 from ingest.fetch.opt_out import product_token, read_opt_out
 from ingest.fetch.transfer import Answer
 from ingest.fetch.visit import Visit
-from ingest.sources.archived_response import read_record
+from ingest.sources.archived_response import ArchivedResponse, read_record
 from ingest.sources.parquet_images import read_cells
 from ingest.spool import Region, Spool
 from schemas.candidate import Candidate, Carrier
@@ -26,7 +26,7 @@ from schemas.options import ConsentOptions, FetchOptions
 from schemas.outcome import Outcome
 
 # A record has headers beside its image, which is checked when it is opened.
-_MAX_RECORD_BYTES = 1 << 30
+_RECORD_HEAD_BYTES = 1 << 20
 # Parquet file, row group, column.
 _Group = tuple[str, int, str]
 _Cell = Region | FetchError
@@ -56,17 +56,16 @@ class StoredBytes:
         """The visit of a candidate, with its bytes; raises FetchError."""
         if candidate.carrier is Carrier.PARQUET:
             return Visit(body=await self._read_cell(candidate), attempts=1)
-        is_record = candidate.carrier is Carrier.WARC
-        max_bytes = _MAX_RECORD_BYTES if is_record else self._max_bytes
-        read = partial(read_stored_file, candidate, max_bytes)
-        content = await asyncio.get_running_loop().run_in_executor(self._readers, read)
-        if is_record:
-            return self._open_record(content)
+        loop = asyncio.get_running_loop()
+        if candidate.carrier is Carrier.WARC:
+            archived = partial(read_archived, candidate, self._max_bytes)
+            return self._visit_archived(await loop.run_in_executor(self._readers, archived))
+        read = partial(read_stored_file, candidate, self._max_bytes)
+        content = await loop.run_in_executor(self._readers, read)
         return Visit(body=self._spool.append(content), attempts=1)
 
-    def _open_record(self, content: bytes) -> Visit:
-        """The answer in a WARC record, as it came when it was archived; raises FetchError."""
-        found = read_record(content, self._max_bytes)
+    def _visit_archived(self, found: ArchivedResponse) -> Visit:
+        """The visit of an answer as it came when it was archived; raises FetchError."""
         headers: defaultdict[str, list[str]] = defaultdict(list)
         for name, value in found.headers:
             headers[name.lower()].append(value)
@@ -136,6 +135,12 @@ def read_stored_file(candidate: Candidate, max_bytes: int) -> bytes:
         detail = f"expected {length} bytes at {offset}, got {len(content)}"
         raise FetchError(Outcome.UNREADABLE, detail)
     return checked(content, max_bytes)
+
+
+def read_archived(candidate: Candidate, max_bytes: int) -> ArchivedResponse:
+    """The answer in a WARC record; raises FetchError."""
+    content = read_stored_file(candidate, max_bytes + _RECORD_HEAD_BYTES)
+    return read_record(content, max_bytes)
 
 
 def parse_stretch(place: str) -> tuple[int, int]:

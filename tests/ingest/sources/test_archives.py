@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest import storage
-from ingest.sources.archived_response import read_record
+from ingest.errors import FetchError
 from ingest.sources.common_crawl import wat_links
-from ingest.stored import read_stored_file
+from ingest.stored import read_archived
 from schemas.candidate import Carrier
 from schemas.outcome import Outcome
 from tests.archives import WARC_DATE, Image, Page, write_warc, write_wat
@@ -58,7 +58,7 @@ def test_a_warc_file_gives_links_and_images_with_their_bytes(tmp_path, name):
     ]
     for number, one in enumerate(found[4:]):
         assert one.carrier is Carrier.WARC
-        record = read_record(read_stored_file(one, 10_000), 10_000)
+        record = read_archived(one, 10_000)
         assert (record.body, record.warc_date) == (image(number).content, WARC_DATE)
     assert read_input(path, archive_records="images") == found[4:]
     assert read_input(path, archive_records="links") == found[:4]
@@ -76,6 +76,16 @@ def test_an_archive_that_is_split_anywhere_gives_the_candidates_of_the_whole(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ingest.sources.archives.PIECE_BYTES", piece_bytes)
         assert read_input(path) == whole
+
+
+def test_an_archived_image_over_the_cap_is_too_large_and_not_read(tmp_path):
+    path = tmp_path / "t.warc"
+    write_warc(path, [], [Image("http://img.example/", PNG + bytes(3 << 20), "image/png")])
+    (found,) = read_input(path)
+    with pytest.raises(FetchError, match="expected at most") as caught:
+        read_archived(found, 1 << 20)
+    assert caught.value.outcome is Outcome.TOO_LARGE
+    assert len(read_archived(found, 4 << 20).body) > 3 << 20
 
 
 def test_a_broken_record_is_a_candidate_with_a_problem(tmp_path):

@@ -277,7 +277,7 @@ def test_no_bytes_make_it_fail(words, charset):
 def test_time_is_linear_in_pages_made_to_be_slow(unit):
     begin = time.process_time()
     image_links(unit * (10_000_000 // len(unit)), PAGE)
-    assert time.process_time() - begin < 10
+    assert time.process_time() - begin < 60  # quadratic: hours
 
 
 @pytest.mark.parametrize("unit", [",", "a(", "a 1x,", "&", "&#", "\t", "../", "\\", "a "])
@@ -285,7 +285,7 @@ def test_time_is_linear_in_values_made_to_be_slow(unit):
     value = unit * (3_000_000 // len(unit))
     begin = time.process_time()
     image_links(f"<img srcset='{value}' src='{value}'>", PAGE)
-    assert time.process_time() - begin < 10
+    assert time.process_time() - begin < 60  # quadratic: hours
 
 
 def test_a_page_of_random_tags_gives_the_same_links_in_every_charset():
