@@ -28,20 +28,18 @@ from schemas.options import PlanOptions
 _LOCAL = "file://"
 _SOURCES = {
     url_table.KIND: Source(url_table.split_table, url_table.read_table, url_table.count_table),
-    folder.KIND: Source(folder.split_folder, folder.read_folder, folder.count_folder),
-    tar_shards.KIND: Source(tar_shards.split_tar, tar_shards.read_tar, tar_shards.count_tar),
+    folder.KIND: Source(folder.split_folder, folder.read_folder),
+    tar_shards.KIND: Source(tar_shards.split_tar, tar_shards.read_tar),
     parquet_images.KIND: Source(
         parquet_images.split_images, parquet_images.read_images, parquet_images.count_images
     ),
-    img2dataset.KIND: Source(
-        img2dataset.split_img2dataset, img2dataset.read_img2dataset, img2dataset.count_img2dataset
-    ),
+    img2dataset.KIND: Source(img2dataset.split_img2dataset, img2dataset.read_img2dataset),
     **{
-        kind: Source(archives.split_archive(kind), archives.read_archive, archives.count_archive)
+        kind: Source(archives.split_archive(kind), archives.read_archive)
         for kind in (archives.WAT, archives.WARC)
     },
-    sitemap.KIND: Source(sitemap.split_sitemap, sitemap.read_sitemap, sitemap.count_sitemap),
-    dataset.KIND: Source(dataset.split_dataset, dataset.read_dataset, dataset.count_dataset),
+    sitemap.KIND: Source(sitemap.split_sitemap, sitemap.read_sitemap),
+    dataset.KIND: Source(dataset.split_dataset, dataset.read_dataset),
 }
 _FOLDER_KINDS = (folder.KIND, img2dataset.KIND, dataset.KIND)
 _KIND_OF_SUFFIX = {
@@ -67,28 +65,42 @@ def expand_inputs(options: PlanOptions) -> list[str]:
             place = _place(uri)
             by_place[place] = min(uri, by_place.get(place, uri), key=lambda one: (len(one), one))
     for uri in by_place.values():
-        kind_of(uri, options)
+        _kind_by_name(uri, options, storage.is_folder(uri))
     return sorted(by_place.values())
 
 
 def kind_of(uri: str, options: PlanOptions) -> str:
     """The kind of an input: as told, or by its name, what is in the folder, or its columns."""
     is_folder = storage.is_folder(uri)
+    kind = _kind_by_name(uri, options, is_folder)
+    if kind is not None:
+        return kind
+    return _kind_of_folder(uri) if is_folder else _kind_of_parquet(uri, options)
+
+
+def _kind_by_name(uri: str, options: PlanOptions, is_folder: bool) -> str | None:
+    """The kind of an input as far as flags and name tell it, without a look into it."""
     if options.input_format != "auto":
         return _told_kind(uri, options.input_format, is_folder)
     if is_folder:
-        if storage.exists(storage.join(uri, DATASET_FILE)):
-            return dataset.KIND
-        names = storage.list_names(uri)
-        is_download = any(name.endswith(img2dataset.STATS_SUFFIX) for name in names)
-        return img2dataset.KIND if is_download else folder.KIND
+        return None
     for suffix, kind in _KIND_OF_SUFFIX.items():
         if uri.lower().endswith(suffix):
             return kind
     if url_table.table_kind(uri)[0] != "parquet":
         return url_table.KIND
-    if options.image_column:
-        return parquet_images.KIND
+    return parquet_images.KIND if options.image_column else None
+
+
+def _kind_of_folder(uri: str) -> str:
+    if storage.exists(storage.join(uri, DATASET_FILE)):
+        return dataset.KIND
+    names = storage.list_names(uri)
+    is_download = any(name.endswith(img2dataset.STATS_SUFFIX) for name in names)
+    return img2dataset.KIND if is_download else folder.KIND
+
+
+def _kind_of_parquet(uri: str, options: PlanOptions) -> str:
     with opened_parquet(uri) as file:
         schema = pq.read_schema(file)
     is_table = find_column(schema.names, options.url_column) is not None
@@ -114,8 +126,9 @@ def split_input(uri: str, options: PlanOptions) -> Iterator[Piece]:
 
 
 def count_rows(piece: Piece, options: PlanOptions) -> int:
-    """The number of candidates of a piece, without making them; for parquet from its footer."""
-    return _SOURCES[piece.kind].count(piece, options)
+    """The number of candidates of a piece; for parquet from its footer."""
+    count = _SOURCES[piece.kind].count
+    return count(piece, options) if count else sum(map(len, read_candidates(piece, options)))
 
 
 def read_candidates(piece: Piece, options: PlanOptions) -> Iterator[list[Candidate]]:

@@ -39,11 +39,6 @@ def read_archive(piece: Piece, options: PlanOptions) -> Iterator[list[Candidate]
     return in_batches(_candidate(piece.uri, one) for one in found)
 
 
-def count_archive(piece: Piece, options: PlanOptions) -> int:
-    """The number of candidates of a piece; as costly as reading them."""
-    return sum(map(len, read_archive(piece, options)))
-
-
 def _candidate(source: str, found: _Found) -> Candidate:
     if isinstance(found, ArchiveLink):
         return url_candidate(source, found.record_offset, found.url, found.columns)

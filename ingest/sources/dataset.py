@@ -5,17 +5,18 @@ Candidates keep id, source, row and URL, so that a sample can be followed from o
 
 from collections.abc import Iterator
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest import storage
+from ingest.audit.ledger_parts import read_parts
 from ingest.errors import SetupError
-from ingest.pack.commit import read_commit
+from ingest.pack.commit import read_commits
 from ingest.pack.seal import read_seal
 from ingest.sources.parquet import opened_parquet
 from ingest.sources.piece import Piece
 from schemas.candidate import Candidate, Carrier, Reference
-from schemas.manifest import Commit
 from schemas.options import PlanOptions
 from schemas.outcome import Outcome
 from schemas.tombstone import TOMBSTONES
@@ -37,16 +38,14 @@ def split_dataset(uri: str, options: PlanOptions) -> Iterator[Piece]:
 def read_dataset(piece: Piece, options: PlanOptions) -> Iterator[list[Candidate]]:
     """The samples of some shards that have no tombstone."""
     removed = read_tombstones(piece.uri)
-    for shard in range(piece.begin, piece.end):
-        commit = read_commit(piece.uri, shard)
-        if commit is None:
-            raise SetupError(f"{piece.uri}: expected the commit of shard {shard}, got none")
-        yield [one for one in _samples(piece.uri, commit) if one.id not in removed]
-
-
-def count_dataset(piece: Piece, options: PlanOptions) -> int:
-    """The number of samples of some shards."""
-    return sum(map(len, read_dataset(piece, options)))
+    try:
+        commits = read_commits(piece.uri, range(piece.begin, piece.end))
+    except FileNotFoundError as error:
+        raise SetupError(f"{piece.uri}: expected a commit of each shard, got {error}") from error
+    shard_of = {commit.ledger_file: commit.shard_file for commit in commits}
+    for path, ledger in read_parts(piece.uri, shard_of, _COLUMNS):
+        samples = _samples(storage.join(piece.uri, shard_of[path]), ledger)
+        yield [one for one in samples if one.id not in removed]
 
 
 def read_tombstones(dataset: str) -> set[str]:
@@ -59,10 +58,7 @@ def read_tombstones(dataset: str) -> set[str]:
     return removed
 
 
-def _samples(dataset: str, commit: Commit) -> Iterator[Candidate]:
-    shard_uri = storage.join(dataset, commit.shard_file)
-    with opened_parquet(storage.join(dataset, commit.ledger_file)) as file:
-        ledger = pq.read_table(file, columns=_COLUMNS, use_threads=False, pre_buffer=False)
+def _samples(shard_uri: str, ledger: pa.Table) -> Iterator[Candidate]:
     for row in ledger.filter(pc.equal(ledger["outcome"], Outcome.KEPT.value)).to_pylist():
         yield Candidate.model_construct(
             id=row["id"],

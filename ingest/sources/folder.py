@@ -30,11 +30,6 @@ def read_folder(piece: Piece, options: PlanOptions) -> Iterator[list[Candidate]]
     return in_batches(_candidate(uri, row, path) for row, path in enumerate(paths))
 
 
-def count_folder(piece: Piece, options: PlanOptions) -> int:
-    """The number of files below a folder."""
-    return sum(map(len, read_folder(piece, options)))
-
-
 def _is_device(uri: str) -> bool:
     """Whether this is a local pipe, socket or device, which may never end: no regular file.
 

@@ -65,11 +65,6 @@ def read_img2dataset(piece: Piece, options: PlanOptions) -> Iterator[list[Candid
         yield from in_batches(_candidates(piece.uri, pq.ParquetFile(file)))
 
 
-def count_img2dataset(piece: Piece, options: PlanOptions) -> int:
-    """The number of rows of a table, and of images that no row names."""
-    return sum(map(len, read_img2dataset(piece, options)))
-
-
 def _candidates(uri: str, table: pq.ParquetFile) -> Iterator[Candidate]:
     stem = uri.removesuffix(_TABLE_SUFFIX)
     column = image_column(table.schema_arrow)

@@ -30,11 +30,11 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """How one kind of input is split, read, and (without making candidates) counted."""
+    """How one kind of input is split and read; and counted, if that is cheaper than reading it."""
 
     split: Callable[[str, PlanOptions], Iterable[Piece]]
     read: Callable[[Piece, PlanOptions], Iterator[list[Candidate]]]
-    count: Callable[[Piece, PlanOptions], int]
+    count: Callable[[Piece, PlanOptions], int] | None = None
 
 
 def stretches(size: int, step: int) -> list[tuple[int, int]]:

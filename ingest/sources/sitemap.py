@@ -36,11 +36,6 @@ def read_sitemap(piece: Piece, options: PlanOptions) -> Iterator[list[Candidate]
     )
 
 
-def count_sitemap(piece: Piece, options: PlanOptions) -> int:
-    """The number of images of a sitemap."""
-    return sum(1 for _ in _images(piece.uri))
-
-
 def _images(uri: str) -> Iterator[tuple[str, dict[str, str]]]:
     try:
         with ExitStack() as stack:

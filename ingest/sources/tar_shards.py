@@ -66,11 +66,6 @@ def read_tar(piece: Piece, options: PlanOptions) -> Iterator[list[Candidate]]:
     )
 
 
-def count_tar(piece: Piece, options: PlanOptions) -> int:
-    """The number of images of a tar."""
-    return sum(member.may_be_image for member in read_members(piece.uri))
-
-
 def read_members(uri: str) -> Iterator[Member]:
     """The regular files of a tar; raises SetupError if it is none, or not whole."""
     try:
