@@ -19,6 +19,7 @@ from ingest.fetch.opt_out import product_token, read_opt_out
 from ingest.fetch.transfer import Answer
 from ingest.fetch.visit import Visit
 from ingest.sources.archived_response import ArchivedResponse, read_record
+from ingest.sources.candidates import parse_stretch
 from ingest.sources.parquet_images import read_cells
 from ingest.spool import Region, Spool
 from schemas.candidate import Candidate, Carrier
@@ -141,12 +142,6 @@ def read_archived(candidate: Candidate, max_bytes: int) -> ArchivedResponse:
     """The answer in a WARC record; raises FetchError."""
     content = read_stored_file(candidate, max_bytes + _RECORD_HEAD_BYTES)
     return read_record(content, max_bytes)
-
-
-def parse_stretch(place: str) -> tuple[int, int]:
-    """Offset and length of `OFFSET+LENGTH`; raises ValueError."""
-    offset, _, length = place.partition("+")
-    return int(offset), int(length)
 
 
 def checked(content: bytes, max_bytes: int) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ingest import storage
 from ingest.sources.archive_records import ArchiveProblem
-from ingest.sources.candidates import in_batches, stored_candidate, url_candidate
+from ingest.sources.candidates import in_batches, stored_candidate, stretch, url_candidate
 from ingest.sources.common_crawl import ArchivedImage, ArchiveLink, read_warc, read_wat
 from ingest.sources.piece import PIECE_BYTES, Piece, stretches
 from schemas.candidate import Candidate, Carrier
@@ -44,8 +44,8 @@ def _candidate(source: str, found: _Found) -> Candidate:
         return url_candidate(source, found.record_offset, found.url, found.columns)
     place: tuple[Carrier, str, str | None]
     if isinstance(found, ArchivedImage):
-        place = (Carrier.WARC, source, f"{found.record_offset}+{found.record_length}")
+        place = (Carrier.WARC, source, stretch(found.record_offset, found.record_length))
         return stored_candidate(source, found.record_offset, found.url, found.columns, place)
-    place = (Carrier.WARC, source, f"{found.record_offset}+0")
+    place = (Carrier.WARC, source, stretch(found.record_offset, 0))
     problem = (Outcome.MALFORMED_ROW, found.detail)
     return stored_candidate(source, found.record_offset, source, {}, place, problem)

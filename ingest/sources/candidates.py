@@ -80,6 +80,17 @@ def stored_candidate(
     )
 
 
+def stretch(offset: int, length: int) -> str:
+    """The place of `length` bytes at `offset` of a file, as plan and ledger write it."""
+    return f"{offset}+{length}"
+
+
+def parse_stretch(place: str) -> tuple[int, int]:
+    """Offset and length of a `stretch`; raises ValueError."""
+    offset, _, length = place.partition("+")
+    return int(offset), int(length)
+
+
 def in_batches(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
     """The candidates in lists of bounded length."""
     rest = iter(candidates)

@@ -14,6 +14,7 @@ from ingest.audit.ledger_parts import read_parts
 from ingest.errors import SetupError
 from ingest.pack.commit import read_commits
 from ingest.pack.seal import read_seal
+from ingest.sources.candidates import stretch
 from ingest.sources.parquet import opened_parquet
 from ingest.sources.piece import Piece
 from schemas.candidate import Candidate, Carrier, Reference
@@ -67,7 +68,7 @@ def _samples(shard_uri: str, ledger: pa.Table) -> Iterator[Candidate]:
             url=row["url"],
             carrier=Carrier.FILE,
             stored_in=shard_uri,
-            stored_at=f"{row['offset_bytes']}+{row['length_bytes']}",
+            stored_at=stretch(row["offset_bytes"], row["length_bytes"]),
             columns=row["columns"],
             problem=None,
             problem_detail=None,

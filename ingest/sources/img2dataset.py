@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from ingest import storage
 from ingest.errors import SetupError
 from ingest.sources import tar_shards
-from ingest.sources.candidates import in_batches, stored_candidate
+from ingest.sources.candidates import in_batches, stored_candidate, stretch
 from ingest.sources.parquet import opened_parquet, read_values
 from ingest.sources.parquet_images import image_column, other_columns, read_stored
 from ingest.sources.piece import Piece
@@ -99,7 +99,7 @@ def _rows_with_bytes(uri: str, table: pq.ParquetFile, column: str) -> Iterator[_
 
 
 def _in_tar(tar_uri: str, member: Member | None) -> _Place | None:
-    return member and (Carrier.FILE, tar_uri, f"{member.offset}+{member.size}")
+    return member and (Carrier.FILE, tar_uri, stretch(member.offset, member.size))
 
 
 def _in_folder(folder: str, name: str | None) -> _Place | None:

@@ -12,7 +12,7 @@ import orjson
 
 from ingest import storage
 from ingest.errors import SetupError
-from ingest.sources.candidates import clean, in_batches, stored_candidate
+from ingest.sources.candidates import clean, in_batches, stored_candidate, stretch
 from ingest.sources.piece import Piece
 from schemas.candidate import Candidate, Carrier
 from schemas.options import PlanOptions
@@ -91,7 +91,7 @@ def image_candidate(
     if not isinstance(named, str) and isinstance(described, dict):
         named = described.get("url")
     url = named if isinstance(named, str) and named else f"{tar_uri}#{clean(member.name)}"
-    place = (Carrier.FILE, tar_uri, f"{member.offset}+{member.size}")
+    place = (Carrier.FILE, tar_uri, stretch(member.offset, member.size))
     problem = None if member.problem is None else (Outcome.UNREADABLE, member.problem)
     return stored_candidate(source, row, url, columns, place, problem)
 
