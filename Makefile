@@ -4,8 +4,11 @@ BIN := .venv/bin
 
 .PHONY: demo test check format bench bench-recall lock docs clean
 
-demo: .venv/.demo                ## the whole data half on a miniature web, under 90 s
-	$(BIN)/uncurated demo
+demo: .venv/.demo                ## a miniature web, crawled, packed, audited; then trained on
+	rm -rf build/demo
+	$(BIN)/uncurated demo --output build/demo
+	OMP_NUM_THREADS=1 $(BIN)/python -m train_entry.launch --nproc-per-node 2 -m train_entry.pretrain \
+		train_entry/configs/smoke_cpu.yaml data=build/demo/dataset output=build/demo/run
 
 test: .venv/.dev                 ## all tests but the benchmarks; loopback traffic only
 	$(BIN)/pytest -n auto --maxprocesses=4
@@ -17,6 +20,8 @@ check: .venv/.dev                ## format, lint, types, import layers, generate
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas --check
 	$(BIN)/python -m pipelines.flex_template --check
+	$(BIN)/hadolint docker/*.Dockerfile
+	$(BIN)/shellcheck docker/slurm/*.sbatch
 
 format: .venv/.dev               ## what `check` asks for, done
 	$(BIN)/ruff format .
@@ -47,7 +52,7 @@ clean:
 	touch $@
 
 .venv/.demo: .venv/.made pyproject.toml
-	$(BIN)/pip install -q -c requirements.lock -e '.[demo]'
+	$(BIN)/pip install -q -c requirements.lock -e '.[demo,train]'
 	touch $@
 
 .venv/.dev: .venv/.made pyproject.toml

@@ -12,6 +12,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY ingest ingest
 COPY pipelines pipelines
+COPY train_entry train_entry
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM ${BEAM_IMAGE}

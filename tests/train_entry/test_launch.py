@@ -1,0 +1,65 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Stands for the trainer: waits until it is told to stop, saves, and says so by its exit code.
+TRAINER = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGTERM])
+print("trains", flush=True)
+{what}
+"""
+# Torchrun's word to those that outlive a crash.
+STOP = "(signal.sigwait([signal.SIGTERM]), sys.exit(75))"
+WAIT = "signal.sigwait([signal.SIGUSR1]); print('saved', flush=True); sys.exit(75)"
+
+
+@pytest.fixture
+def launch(tmp_path):
+    started = []
+
+    def run(what, num_ranks=2):
+        script = tmp_path / "trainer.py"
+        script.write_text(TRAINER.format(what=what))
+        command = [sys.executable, "-m", "train_entry.launch", f"--nproc-per-node={num_ranks}"]
+        process = subprocess.Popen([*command, script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert [process.stdout.readline() for _ in range(num_ranks)] == ["trains\n"] * num_ranks
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
+def test_who_is_told_to_stop_lets_the_trainers_save_and_ends_with_75(launch, signum):
+    process = launch(WAIT)
+    process.send_signal(signum)
+    told, _ = process.communicate()
+    assert told == "saved\n" * 2
+    assert process.returncode == 75
+
+
+def test_trainers_that_stopped_on_another_machine_s_word_end_with_75(launch):
+    process = launch("sys.exit(75)")
+    process.communicate()
+    assert process.returncode == 75
+
+
+def test_one_trainer_that_failed_outweighs_others_that_stopped(launch):
+    process = launch(f"sys.exit(3) if os.environ['RANK'] == '1' else {STOP}")
+    process.communicate()
+    assert process.returncode == 1
+
+
+def test_trainers_that_finished_end_with_0(launch):
+    process = launch("sys.exit(0)")
+    process.communicate()
+    assert process.returncode == 0

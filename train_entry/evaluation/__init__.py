@@ -1,0 +1,1 @@
+"""Protocols: plain functions on features and labels."""
