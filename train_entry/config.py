@@ -92,6 +92,9 @@ class SwavConfig(Options):
     head_std: float = option(
         0.01, "standard deviation of the head's first weights; narrow heads need more", gt=0
     )
+    head_batch_norm: bool = option(
+        False, "batch norm in the head's hidden layers: SwAV has it, SEER has not"
+    )
     prototypes: int = option(16_000, "prototypes", gt=1)
     temperature: float = option(0.1, "of the softmax over prototypes", gt=0)
     epsilon: float = option(0.03, "entropy weight of the assignment; smaller is sharper", gt=0)

@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor
 from train_entry.checkpoint import Checkpoints, State, read_run
 from train_entry.config import TrainConfig, to_yaml
 from train_entry.crops import MultiCrop
-from train_entry.errors import Diverged
+from train_entry.errors import DataError, Diverged
 from train_entry.flops import count_flops
 from train_entry.journal import Journal, peak_flops, peak_memory_mib, profiler
 from train_entry.loader import Loader
@@ -227,6 +227,7 @@ def _open_loader(config: TrainConfig, ranks: Ranks) -> Loader:
         world=ranks.world,
         **config.data.model_dump(exclude={"dataset"}),
     )
+    _check_removals(dataset.dataset.removed_digest)
     log = Path(config.output) / READ_LOGS / f"rank-{ranks.rank:05d}.jsonl"
     if config.loader.read_log:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -235,6 +236,17 @@ def _open_loader(config: TrainConfig, ranks: Ranks) -> Loader:
         pin_memory=ranks.device.type == "cuda",
         read_log=log if config.loader.read_log else None,
     )
+
+
+def _check_removals(digest: str) -> None:
+    """Raise DataError unless all ranks saw the same tombstones: else their orders would differ."""
+    digests: list[str] = [""] * dist.get_world_size()
+    dist.all_gather_object(digests, digest)
+    if len(set(digests)) > 1:
+        raise DataError(
+            "expected the same tombstones on all ranks, got some that were written meanwhile: "
+            "start again"
+        )
 
 
 @contextmanager

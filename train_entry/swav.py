@@ -36,6 +36,18 @@ class Prototypes(nn.Module):
         local.copy_(normalize(local.float(), dim=1))
 
 
+class RowNorm(nn.Module):
+    """Batch norm of rows [N, C]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x_NC: Tensor) -> Tensor:
+        normed: Tensor = self.norm(x_NC[:, :, None, None])
+        return normed[:, :, 0, 0]
+
+
 class SwAV(nn.Module):
     """Trunk, head and prototypes."""
 
@@ -45,8 +57,11 @@ class SwAV(nn.Module):
         widths = [self.trunk.width, *swav.hidden, swav.dim]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
-            layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-        self.head = nn.Sequential(*layers[:-1])
+            norm = [RowNorm(outputs)] if swav.head_batch_norm else []
+            layers += [nn.Linear(inputs, outputs), *norm, nn.ReLU()]
+        # None after the last layer.
+        del layers[-2 if swav.head_batch_norm else -1 :]
+        self.head = nn.Sequential(*layers)
         self.prototypes = Prototypes(swav.dim, swav.prototypes)
 
     def forward(

@@ -41,18 +41,25 @@ def real_step(config: TrainConfig, model: SwAV, world: int = 1):
 @contextmanager
 def one_rank(config: TrainConfig):
     """A real model of this process alone, as training builds it."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    try:
-        yield build_model(config, Ranks(0, 1, torch.device("cpu"))).train()
-    finally:
-        dist.destroy_process_group()
+    with _ranks(config, 1, "gloo", dist.HashStore()) as model:
+        yield model
 
 
 @contextmanager
 def fake_ranks(config: TrainConfig, world: int):
     # torch's own fake backend: collectives return at once, so a single process sees its side.
-    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=world)
+    with _ranks(config, world, "fake", FakeStore()) as model:
+        yield model
+
+
+@contextmanager
+def _ranks(config: TrainConfig, world: int, backend: str, store: dist.Store):
+    threads = torch.get_num_threads()
+    # With more, small tensors wait for each other where cores are shared.
+    torch.set_num_threads(1)
+    dist.init_process_group(backend, store=store, rank=0, world_size=world)
     try:
         yield build_model(config, Ranks(0, world, torch.device("cpu"))).train()
     finally:
         dist.destroy_process_group()
+        torch.set_num_threads(threads)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import train_entry.activations as activations_module
 import train_entry.memory as memory_module
 import train_entry.plan as plan_module
 from train_entry.activations import ImageActivations, measure_passes
@@ -18,25 +19,27 @@ GB = 1e9
 
 @pytest.fixture(autouse=True, scope="module")
 def _counted_once():
-    """What is counted of the 10B does not depend on the number of GPUs, but for one of them."""
-    counted = {}
+    """What is counted of the 10B depends neither on the batch nor on most of the GPUs."""
 
-    def once(count):
-        def cached(config, num_gpus=2):
-            parallel = config.parallel.checkpoint_stages
-            parts = config.model, config.crops, config.swav, config.optim, parallel
-            key = count, num_gpus == 1, *parts
-            if key not in counted:
-                counted[key] = count(config, num_gpus) if count is measure else count(config)
-            return counted[key]
+    def once(module, name, key):
+        count, counted = getattr(module, name), {}
 
-        return cached
+        def cached(config, *rest):
+            found = config.model, config.crops, config.swav, *key(config, *rest)
+            if found not in counted:
+                counted[found] = count(config, *rest)
+            return counted[found]
 
-    measure = plan_module.measure_activations
+        patch.setattr(module, name, cached)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan_module, "measure_activations", once(measure))
-        patch.setattr(plan_module, "count_flops", once(plan_module.count_flops))
-        patch.setattr(memory_module, "_update_bytes", once(memory_module._update_bytes))
+        once(
+            activations_module,
+            "_record",
+            lambda _, number, images, gpus: (number, images, gpus == 1),
+        )
+        once(plan_module, "count_flops", lambda config: config.parallel.checkpoint_stages)
+        once(memory_module, "_update_bytes", lambda config: [config.optim.name])
         yield
 
 
