@@ -6,6 +6,7 @@ black, the mean grey and the grey picture; hue is shifted in HSV); grey is ITU-R
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import permutations
 
 import torch
@@ -14,6 +15,8 @@ from torch.nn.functional import pad
 
 from train_entry.config import CropsConfig
 from train_entry.crops import Parameters
+
+_Change = Callable[[Tensor, Tensor], Tensor]
 
 _GREY = (0.299, 0.587, 0.114)
 _AT = {name: index for index, name in enumerate(Parameters._fields)}
@@ -60,15 +63,16 @@ def _jitter(x_BCHW: Tensor, parameters_BP: Tensor) -> None:
     place_B4 = torch.where(order_B[:, None] >= 0, orders[order_B.clamp(min=0)], -1)
     for place in range(len(changes)):
         for number, change in enumerate(changes):
-            told_B = parameters_BP[:, number]
-
-            def one(some: Tensor, chosen: Tensor, change=change, told_B=told_B) -> Tensor:  # type: ignore[no-untyped-def]  # bound now
-                return change(some, _on(told_B[chosen], some)[:, None, None, None])
-
-            _change(x_BCHW, place_B4[:, place] == number, one)
+            chosen_B = place_B4[:, place] == number
+            _change(x_BCHW, chosen_B, partial(_by_number, change, parameters_BP[:, number]))
 
 
-def _change(x_BCHW: Tensor, which_B: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> None:
+def _by_number(change: _Change, told_B: Tensor, some: Tensor, chosen: Tensor) -> Tensor:
+    """What becomes of the chosen crops if each is changed by its own number."""
+    return change(some, _on(told_B[chosen], some)[:, None, None, None])
+
+
+def _change(x_BCHW: Tensor, which_B: Tensor, change: _Change) -> None:
     """Replace some crops by what becomes of them, in place."""
     chosen = which_B.nonzero()[:, 0]
     if len(chosen):

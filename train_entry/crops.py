@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -72,14 +73,15 @@ class MultiCrop:
 
     def __init__(self, config: CropsConfig, seed: int) -> None:
         self._config, self._seed = config, seed
-        counts = [group.count for group in config.groups]
-        self._num_crops, self._ends = sum(counts), np.cumsum(counts)[:-1]
+        ends = list(accumulate((group.count for group in config.groups), initial=0))
+        self._num_crops, self._ranges = ends[-1], list(pairwise(ends))
 
     def __call__(self, sample: Sample) -> CropSet:
         encoded = read_header(sample.content)
         groups = self._config.groups
         generator = sample_generator(self._seed, sample.epoch, sample.id)
-        drawn = np.split(generator.random((self._num_crops, _NUM_DRAWN)), self._ends)
+        numbers = generator.random((self._num_crops, _NUM_DRAWN))
+        drawn = [numbers[begin:end] for begin, end in self._ranges]
         boxes = [
             [self._box(row, group, encoded) for row in rows.tolist()]
             for group, rows in zip(groups, drawn, strict=True)
@@ -92,9 +94,8 @@ class MultiCrop:
         )
         pixels = encoded.decode(factor)
         scale = pixels.shape[1] / encoded.width_px, pixels.shape[0] / encoded.height_px
-        image = torch.from_numpy(pixels).permute(2, 0, 1)
         images = [
-            torch.stack([_cut(image, box, scale, group.px, flip) for box, flip in some])
+            torch.stack([_cut(pixels, _scaled(box, scale), group.px, flip) for box, flip in some])
             for group, some in zip(groups, boxes, strict=True)
         ]
         return CropSet(tuple(images), tuple(rows[:, -_NUM_PARAMETERS_DRAWN:] for rows in drawn))
@@ -162,14 +163,24 @@ def _parameters(drawn: NDArray[np.float64], config: CropsConfig) -> NDArray[np.f
     return np.concatenate(columns, axis=-1).astype(np.float32)
 
 
-def _cut(image_CHW: Tensor, box: Box, scale: tuple[float, float], px: int, flip: bool) -> Tensor:
-    """A part of an image as [px, px, 3]; `scale` is that of the image to the box's pixels."""
-    left, right = (round(edge * scale[0]) for edge in (box.left, box.left + box.width))
-    top, bottom = (round(edge * scale[1]) for edge in (box.top, box.top + box.height))
-    part = image_CHW[None, :, top : max(bottom, top + 1), left : max(right, left + 1)]
-    # Far faster than Pillow, and as exact, if the pixels' channels stand together.
-    part = part.contiguous(memory_format=torch.channels_last)
-    resized = interpolate(part, size=(px, px), mode="bilinear", antialias=True)
+def _scaled(box: Box, scale: tuple[float, float]) -> Box:
+    """A box in an image that was decoded smaller: no narrower than asked for, and inside."""
+    if scale == (1, 1):
+        return box
+    width, height = max(1, round(box.width * scale[0])), max(1, round(box.height * scale[1]))
+    # Rounded down, so that what lies inside the whole image stays inside.
+    return Box(int(box.left * scale[0]), int(box.top * scale[1]), width, height)
+
+
+def _cut(pixels: Pixels, box: Box, px: int, flip: bool) -> Tensor:
+    """A part of an image [H, W, 3] as [px, px, 3]."""
+    left, top, width, height = box
+    # In numpy: torch takes twice as long to copy rows.
+    part = np.ascontiguousarray(pixels[top : top + height, left : left + width])
+    # Far faster than Pillow, and as exact, if the channels of a pixel stand together. Torch sees it
+    # by all four strides, so the first dimension must be there before they are permuted.
+    part_BCHW = torch.from_numpy(part)[None].permute(0, 3, 1, 2)
+    resized = interpolate(part_BCHW, size=(px, px), mode="bilinear", antialias=True)
     resized_HWC = resized[0].permute(1, 2, 0)
     return resized_HWC.flip(1) if flip else resized_HWC
 

@@ -21,10 +21,10 @@ TENSORS, ROUNDS = 121, 30
 
 def main():
     (ours, each, _), _ = on_ranks(2, _measure)
-    lines = [
-        f"| {name} | {1e3 * statistics.median(some):.1f} ({1e3 * min(some):.1f}-{1e3 * max(some):.1f}) |"
-        for name, some in (("ours: one all-reduce", ours), ("a norm for each tensor", each))
-    ]
+    lines = []
+    for name, seconds in (("ours: one all-reduce", ours), ("a norm for each tensor", each)):
+        least, middle, most = (1e3 * pick(seconds) for pick in (min, statistics.median, max))
+        lines.append(f"| {name} | {middle:.1f} ({least:.1f}-{most:.1f}) |")
     sys.stdout.write(
         f"{TENSORS} tensors, 2 gloo ranks, {ROUNDS} rounds in turn\n\n"
         "| LARC | ms a step, median (range) |\n|---|---:|\n" + "\n".join(lines) + "\n"
