@@ -15,15 +15,15 @@ def clutter(picture, seed, index):
     """
     generator = np.random.default_rng([seed, index])
     background = _gradient(generator)
-    size = round(generator.uniform(0.55, 0.85) * SIDE_PX)
-    angle = generator.uniform(-20, 20)
+    size = round(generator.uniform(0.65, 0.9) * SIDE_PX)
+    angle = generator.uniform(-10, 10)
     grey = Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC)
     turned = np.asarray(grey.rotate(angle, Image.Resampling.BICUBIC, expand=True), np.float32) / 255
     turned = turned[:SIDE_PX, :SIDE_PX]
     height, width = turned.shape
     top = generator.integers(0, SIDE_PX - height + 1)
     left = generator.integers(0, SIDE_PX - width + 1)
-    tint = generator.uniform(0.2, 1.0, 3)
+    tint = generator.uniform(0.3, 1.0, 3)
     opacity = np.clip(turned * 3, 0, 1)[:, :, None]
     colour = tint * (0.25 + 0.75 * turned[:, :, None])
     place = background[top : top + height, left : left + width]
@@ -39,7 +39,7 @@ def png_of(pixels):
 
 
 def _gradient(generator):
-    first, second = generator.uniform(0.1, 0.9) + generator.normal(0, 0.15, (2, 3))
+    first, second = generator.uniform(0, 0.6, (2, 3))
     angle = generator.uniform(0, 2 * np.pi)
     rows, columns = np.mgrid[:SIDE_PX, :SIDE_PX] / (SIDE_PX - 1) - 0.5
     share = 0.5 + (columns * np.cos(angle) + rows * np.sin(angle)) / np.sqrt(2)

@@ -3,11 +3,16 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ingest.inspect.decode import configure_pillow
 from ingest.miniweb.server import MiniWeb
 from ingest.miniweb.site import Site
 from tests.stores import gcs_store, s3_store
+
+# Other work on the machine must not fail a test.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session", autouse=True)

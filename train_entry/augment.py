@@ -50,8 +50,9 @@ def _from_bytes(images_BHWC: Tensor) -> Tensor:
 
 
 def _normalise(x_BCHW: Tensor, config: CropsConfig) -> Tensor:
-    mean = x_BCHW.new_tensor(config.mean)[:, None, None]
-    std = x_BCHW.new_tensor(config.std)[:, None, None]
+    # Not `new_tensor`, which waits for the device.
+    mean = _on(torch.tensor(config.mean), x_BCHW)[:, None, None]
+    std = _on(torch.tensor(config.std), x_BCHW)[:, None, None]
     return x_BCHW.sub_(mean).div_(std)
 
 

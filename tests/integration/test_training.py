@@ -17,6 +17,7 @@ from tests.digits import digit_files
 from tests.train_entry.datasets import make_dataset
 from tests.train_entry.ranks import on_ranks
 from train_entry.config import CONFIG_FOLDER, load_config
+from train_entry.errors import Diverged
 from train_entry.export import export_checkpoint, load_exported
 from train_entry.journal import JOURNAL_FILE, read_journal
 from train_entry.loop import train
@@ -102,13 +103,43 @@ def test_a_run_is_the_same_however_it_is_spread(dataset, alone, tmp_path, world,
 
 
 def test_compiled_blocks_change_nothing(dataset, tmp_path):
-    small = ["model.depth=2", "crops.groups=[{count: 2, px: 32, area_min: 0.3, area_max: 1}]"]
-    small += ["optim.steps=4", "swav.queue=0"]
+    small = ["model.depth=1", "crops.groups=[{count: 2, px: 32, area_min: 0.3, area_max: 1}]"]
+    small += ["optim.steps=3", "swav.queue=0"]
     for name, compiled in (("plain", "false"), ("compiled", "true")):
         told = arguments(dataset, tmp_path / name, *small, f"parallel.compile={compiled}")
         on_ranks(1, _train, told)
     plain, compiled = losses_of(tmp_path / "plain"), losses_of(tmp_path / "compiled")
     assert compiled == pytest.approx(plain, abs=1e-5)
+
+
+def test_a_run_leaves_journal_events_profile_and_its_resolved_configuration(dataset, tmp_path):
+    output = tmp_path / "run"
+    told = ["swav.single_pass=true", "optim.accumulate=2", "optim.steps=4"]
+    told += ["journal={every: 2, progress: false, profile_from: 2, profile_steps: 1}"]
+    on_ranks(1, _train, arguments(dataset, output, *told, "journal.peak_tflops=0.1"))
+    lines = read_journal(output / JOURNAL_FILE)
+    assert [line["step"] for line in lines] == [0, 2]
+    for line in lines:
+        assert 0 <= line["data_wait"] < 1
+        assert 0 < line["mfu"] < 1
+        assert 0 <= line["prototype_usage"] <= 1
+        assert line["memory_mib"] > 0
+        assert line["bad_samples"] == 0
+    assert list((output / "tensorboard").glob("events*"))
+    assert list((output / "profile").glob("*.json"))
+    assert load_config(str(output / "config.yaml"), []).optim.accumulate == 2
+
+
+def _diverge(told):
+    config = load_config(CONFIG, told)
+    with pytest.raises(Diverged, match="got 3 steps without in a row"):
+        train(config, Ranks(dist.get_rank(), dist.get_world_size(), torch.device("cpu")))
+
+
+def test_losses_that_are_no_numbers_end_the_run(dataset, tmp_path):
+    # Beyond what float32 holds.
+    told = ["optim.lr=1e38", "optim.warmup_steps=0", "optim.trust=1e30"]
+    on_ranks(2, _diverge, arguments(dataset, tmp_path / "run", *told))
 
 
 def launched(world, told, **options):

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
+from torch.overrides import TorchFunctionMode
 
 from train_entry.augment import augment, normalised
 from train_entry.config import CropsConfig
@@ -217,6 +218,34 @@ def test_the_result_is_float32_channels_last_and_leaves_its_input():
         assert changed.is_contiguous(memory_format=torch.channels_last)
         assert not changed.requires_grad
     assert torch.equal(images, before)
+
+
+class NoWaiting(TorchFunctionMode):
+    """Refuses what would make the host wait for a device: here "meta", which has no values."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = function(*args, **kwargs)
+        tensors = [one for one in args if isinstance(one, torch.Tensor)]
+        if isinstance(result, torch.Tensor) and result.is_meta:
+            # Made of values of the host: by `new_tensor`, `torch.tensor` or a copy.
+            assert function.__name__ not in ("new_tensor", "tensor", "as_tensor", "cuda")
+            copied = function.__name__ == "to" and not tensors[0].is_meta
+            assert not copied or kwargs.get("non_blocking")
+        return result
+
+
+def test_the_host_never_waits_for_the_device():
+    images = torch.zeros(4, 12, 10, 3, dtype=torch.uint8, device="meta")
+    jittered = torch.tensor([Parameters(0.5, 1.2, 0.3, 0.1, k, k % 2, k / 2) for k in range(4)])
+    with NoWaiting():
+        # `item`, `nonzero` and the like fail by themselves where there are no values.
+        assert augment(images, jittered, CropsConfig()).is_meta
+        assert normalised(images, CropsConfig()).is_meta
+        with pytest.raises(AssertionError):
+            images.new_tensor([1, 2])
+        with pytest.raises(AssertionError):
+            jittered.to("meta")
 
 
 def test_an_empty_batch_is_augmented():
