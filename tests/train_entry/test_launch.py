@@ -10,12 +10,13 @@ ROOT = Path(__file__).parents[2]
 TRAINER = """
 import os, signal, sys
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGTERM])
-print("trains", flush=True)
+# In one piece: both write at the same time.
+os.write(1, b"trains" + bytes([10]))
 {what}
 """
 # Torchrun's word to those that outlive a crash.
 STOP = "(signal.sigwait([signal.SIGTERM]), sys.exit(75))"
-WAIT = "signal.sigwait([signal.SIGUSR1]); print('saved', flush=True); sys.exit(75)"
+WAIT = "signal.sigwait([signal.SIGUSR1]); os.write(1, b'saved' + bytes([10])); sys.exit(75)"
 
 
 @pytest.fixture
