@@ -39,13 +39,7 @@ _tape: Tape | None = None
 def tape_contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """`context_fn` of `torch.utils.checkpoint`: around the first and the second computation."""
     tape = Tape()
-    return _recording(tape), _replaying(tape)
-
-
-@contextmanager
-def _recording(tape: Tape) -> Iterator[None]:
-    with _active(tape):
-        yield
+    return _active(tape), _replaying(tape)
 
 
 @contextmanager

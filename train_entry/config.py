@@ -83,6 +83,14 @@ class ModelConfig(RegNetConfig):
         "float32", "of the master parameters and momenta; bfloat16 halves the state"
     )
 
+    @model_validator(mode="after")
+    def _state_fits_the_passes(self) -> "ModelConfig":
+        if self.state_precision == "bfloat16" and self.precision != "bfloat16":
+            raise ValueError(
+                "expected precision bfloat16 with state_precision bfloat16, got float32"
+            )
+        return self
+
 
 class SwavConfig(Options):
     """Head, prototypes and the balanced assignment; defaults: SEER's 10B."""

@@ -76,8 +76,9 @@ def build_model(config: TrainConfig, ranks: Ranks) -> SwAV:
     with torch.device("meta"):
         model = SwAV(config.model, config.swav)
     if config.model.state_precision == "bfloat16":
-        model.trunk.to(torch.bfloat16)
-        model.head.to(torch.bfloat16)
+        for parameter in (*model.trunk.parameters(), *model.head.parameters()):
+            # Not the buffers: running statistics would suffer.
+            parameter.data = parameter.data.to(torch.bfloat16)
     use_group_batch_norm(model, _batch_norm_group(config.model.batch_norm_group, ranks))
     for number, stage in enumerate(model.trunk.stages, start=1):
         for block in stage.children():

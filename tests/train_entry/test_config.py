@@ -50,6 +50,10 @@ def test_a_model_by_name_replaces_all_numbers_and_nothing_else():
         ("optim.steps=0", "optim.steps: Input should be greater than 0, got 0"),
         ("optim.stepz=1", "optim.stepz: Extra inputs are not permitted, got 1"),
         ("model=rg_9b", "expected one of rg_8gf, .*, got rg_9b"),
+        (
+            "model={name: rg_8gf, state_precision: bfloat16}",
+            "model: .*expected precision bfloat16 with state_precision bfloat16, got float32",
+        ),
         ("optim.steps", "expected KEY=VALUE such as optim.steps=1000, got 'optim.steps'"),
     ],
 )
