@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format bench bench-recall lock docs clean
+.PHONY: demo test check format bench bench-recall browser lock clean
 
 demo: .venv/.demo                ## a miniature web, crawled, packed, audited; then trained on
 	rm -rf build/demo
@@ -28,6 +28,10 @@ format: .venv/.dev               ## what `check` asks for, done
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m schemas
 	$(BIN)/python -m pipelines.flex_template
+
+browser:                         ## Chromium, by which tests look at the page of a report (Debian, as root)
+	command -v chromium chromedriver || (apt-get update -qq && \
+		apt-get install -qq -y --no-install-recommends chromium chromium-driver fonts-dejavu-core)
 
 bench: .venv/.dev                ## CPU time per image against img2dataset; see tests/benchmarks
 	$(BIN)/python -m tests.benchmarks.throughput

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.errors import SetupError
+from ingest.input_digest import InputDigest
 from ingest.options_record import option_differences
 from ingest.pack.seal import read_seal
 from ingest.sampling import draw, is_taken, sample_id, shard_of
@@ -105,9 +106,9 @@ def write_plan_part(dataset: str, shard: int, rows: Iterable[PlanRow]) -> tuple[
     return shard, len(ordered), digest(content)
 
 
-def read_plan_part(dataset: str, shard: int) -> tuple[list[Candidate], str]:
+def read_plan_part(dataset: str, path: str) -> tuple[list[Candidate], str]:
     """The candidates of a shard in order, and the SHA-256 of the part."""
-    content = storage.read_bytes(storage.join(dataset, plan_part_path(shard)))
+    content = storage.read_bytes(storage.join(dataset, path))
     columns = read_parquet_bytes(content).to_pydict()
     rows = zip(*(columns[name] for name in _FIELDS), strict=True)
     return [_to_candidate(values) for values in rows], digest(content)
@@ -134,6 +135,7 @@ def seal_plan(
     options: PlanOptions,
     counts: Iterable[InputCount],
     parts: Sequence[tuple[int, int, str]],
+    digests: Iterable[InputDigest] = (),
 ) -> PlanRecord:
     """Write `plan.json`; raises AssertionError unless the parts hold what the inputs gave.
 
@@ -144,6 +146,7 @@ def seal_plan(
     for uri, kind, rows, num_taken in counts:
         inputs[uri, kind] += rows
         taken += num_taken
+    digest_of = {(uri, kind): (size, found) for uri, kind, size, found in digests}
     ordered = sorted(parts)
     planned = sum(part[1] for part in ordered)
     if planned != taken:
@@ -154,7 +157,7 @@ def seal_plan(
     record = PlanRecord(
         options=options.recorded(),
         inputs=tuple(
-            InputRecord(uri=uri, kind=kind, num_rows=rows, merkle_root=_root(uri, kind))
+            _input_record(uri, kind, rows, *digest_of.get((uri, kind), (-1, "")))
             for (uri, kind), rows in sorted(inputs.items())
         ),
         num_rows=sum(inputs.values()),
@@ -168,10 +171,17 @@ def seal_plan(
     return record
 
 
-def _root(uri: str, kind: str) -> str | None:
-    """The Merkle root of an input that is a dataset of ours."""
+def _input_record(uri: str, kind: str, num_rows: int, num_bytes: int, sha256: str) -> InputRecord:
+    """What is recorded of an input; of a dataset of ours its Merkle root."""
     seal = read_seal(uri) if kind == DATASET_KIND else None
-    return seal.merkle_root if seal else None
+    return InputRecord(
+        uri=uri,
+        kind=kind,
+        num_rows=num_rows,
+        num_bytes=num_bytes if num_bytes >= 0 else None,
+        sha256=sha256 or None,
+        merkle_root=seal.merkle_root if seal else None,
+    )
 
 
 def to_row(order: int, one: Candidate) -> PlanRow:

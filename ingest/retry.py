@@ -13,7 +13,8 @@ import pyarrow as pa
 from ingest import storage
 from ingest.errors import SetupError
 from ingest.pack.commit import read_commit
-from ingest.pack.seal import parts_digest, read_manifest_bytes, read_retries
+from ingest.pack.conservation import parts_digest
+from ingest.pack.seal import check_no_repack, read_manifest_bytes, read_retries
 from ingest.plan_part import PlanRow, read_plan_part, to_row
 from ingest.sampling import draw
 from schemas.arrow import read_parquet_bytes
@@ -66,7 +67,8 @@ def rows_of_shard(dataset: str, shard: int, ask: Ask, seed: int) -> Iterator[tup
     wanted = wanted_ids(ledger, ask)
     candidates = {}
     if wanted:
-        candidates = {one.id: one for one in read_plan_part(dataset, shard)[0] if one.id in wanted}
+        planned, _ = read_plan_part(dataset, commit.plan_file)
+        candidates = {one.id: one for one in planned if one.id in wanted}
     columns = (ledger[name].to_pylist() for name in ("id", "generation", "outcome"))
     for candidate_id, generation, outcome in zip(*columns, strict=True):
         if candidate_id in wanted:
@@ -109,6 +111,7 @@ def last_row(rows: Iterable[Row]) -> tuple[str, PlanRow] | None:
 def next_generation(dataset: str, seal: DatasetRecord) -> int:
     """The number of the generation to plan; raises SetupError while another is not finished."""
     retries = read_retries(dataset)
+    check_no_repack(dataset, seal)
     if len(retries) > len(seal.retries):
         last = retries[-1]
         raise SetupError(

@@ -28,7 +28,7 @@ from ingest.resize.pool import ResizerPool
 from ingest.spool import Region, Spool
 from ingest.stored import StoredBytes
 from schemas.candidate import Carrier
-from schemas.manifest import Commit, RetryRecord, canary_path, generation_of
+from schemas.manifest import Commit, RetryRecord, canary_path, generation_of, plan_part_path
 from schemas.options import BuildOptions, Consent, DerivedOptions
 from schemas.outcome import Outcome
 
@@ -157,7 +157,8 @@ class Engine:
 
     async def _build(self, shard: int, spool: Spool, begun: asyncio.Event) -> Commit:
         try:
-            candidates, plan_sha256 = read_plan_part(self._options.output, shard)
+            path = plan_part_path(shard)
+            candidates, plan_sha256 = read_plan_part(self._options.output, path)
             items = [Item(candidate) for candidate in candidates]
             stored = StoredBytes(
                 candidates, spool, self._readers, self._options.fetch, self._options.consent
@@ -220,7 +221,7 @@ class Engine:
         if self._resizers is None:
             return inspection
         visit.body = unit.spool.append(await self._resizers.resize(body))
-        item.original_sha256 = inspection.sha256
+        item.original_sha256, item.original_md5 = inspection.sha256, inspection.md5
         return await self._decoders.inspect(visit.body)
 
     async def _get(self, item: Item, unit: _Unit) -> None:

@@ -15,7 +15,15 @@ from apache_beam.utils.windowed_value import WindowedValue
 from ingest.canary_run import num_batches
 from ingest.evaluation_index.search import EvaluationIndex
 from ingest.pack.commit import list_commits, read_commits
-from ingest.pack.seal import begin_build, read_retries, read_seal, seal_dataset
+from ingest.pack.seal import (
+    begin_build,
+    is_repacking,
+    read_manifest,
+    read_retries,
+    read_seal,
+    seal_dataset,
+)
+from ingest.pack.sweep import sweep_leftovers
 from ingest.progress import ProgressSender
 from ingest.work_unit import Engine, Run
 from pipelines.options import num_fetching_processes
@@ -160,6 +168,8 @@ def build(
     sealed, retries = read_seal(options.output), read_retries(options.output)
     if sealed is not None and len(sealed.retries) == len(retries):
         _log.info("%s is complete already: nothing to do", options.output)
+        if not is_repacking(options.output, sealed):
+            sweep_leftovers(options.output, read_manifest(options.output))
         return sealed
     work = {
         _SHARD: plan.num_shards + sum(retry.num_shards for retry in retries),

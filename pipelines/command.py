@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from ingest.errors import SetupError
+from ingest.questions.printable import printable
 from pipelines.command_table import COMMANDS, Command
 from pipelines.options import add_flags, check_rest
 
@@ -30,10 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, rest = parser.parse_known_args(argv)
     command = COMMANDS[arguments.command]
     _configure_logging()
+    on_beam = command.takes_beam and bool(rest or not command.beam_on_demand)
     try:
-        return _run(command, arguments, check_rest(rest, command.models, command.takes_beam))
+        return _run(command, arguments, check_rest(rest, command.models, on_beam))
     except SetupError as error:
         return _refuse(str(error))
+    except BrokenPipeError:
+        # Who reads has seen enough, as `head` does; what is left unsent must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         _interrupted()
     except RuntimeError as error:
@@ -47,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(command: Command, arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
-    if not command.takes_beam:
+    if not beam_arguments:
         return command.run(arguments, beam_arguments)
     # Beam takes a second to import, and many commands do not need it.
     from pipelines.preflight import check_run
@@ -68,7 +74,8 @@ def _interrupted() -> NoReturn:
 
 
 def _refuse(message: str) -> int:
-    message = _BEAM_NOTE.sub("", message)
+    # A message may quote what strangers wrote.
+    message = printable(_BEAM_NOTE.sub("", message), keep="\n\t")
     Console(stderr=True, soft_wrap=True).print(f"uncurated: {message}", markup=False, style="red")
     return 2
 

@@ -14,19 +14,29 @@ from pipelines.subcommands import (
     run_forecast,
     run_index,
     run_plan,
+    run_query,
+    run_remove,
+    run_repack,
     run_report,
     run_resize,
     run_retry,
+    run_show,
+)
+from schemas.audit_options import (
+    AuditOptions,
+    QueryOptions,
+    RemoveOptions,
+    RepackOptions,
+    ReportOptions,
+    ShowOptions,
 )
 from schemas.command_options import (
-    AuditOptions,
     BenchmarksOptions,
     CertificateOptions,
     DecontaminateOptions,
     DemoOptions,
     ForecastOptions,
     IndexOptions,
-    ReportOptions,
     ResizeCommandOptions,
     RetryOptions,
 )
@@ -35,13 +45,17 @@ from schemas.options import BuildOptions, DatasetOptions, Options, PlanOptions
 
 @dataclass(frozen=True)
 class Command:
-    """A sub-command; `run` gets its flags and what is left for Beam, and returns the exit code."""
+    """A sub-command; `run` gets its flags and what is left for Beam, and returns the exit code.
+
+    beam_on_demand: it runs on Beam only if a flag of Beam is given, else without importing it.
+    """
 
     summary: str
     models: tuple[type[Options], ...]
     run: Callable[[argparse.Namespace, list[str]], int]
     examples: tuple[str, ...]
     takes_beam: bool = False
+    beam_on_demand: bool = False
 
 
 COMMANDS = {
@@ -151,10 +165,69 @@ COMMANDS = {
             "uncurated benchmarks check --root /data/benchmarks --benchmark imagenet-1k",
         ),
     ),
+    "query": Command(
+        "answer a SELECT over ledger, plan, manifest, tombstones, removals and seal",
+        (QueryOptions,),
+        run_query,
+        (
+            "uncurated query DATASET 'SELECT outcome, count(*) FROM ledger GROUP BY 1 ORDER BY 2'",
+            "uncurated query DATASET 'SHOW TABLES'           # ledger, ledger_all, kept, plan, ...",
+            "uncurated query DATASET 'DESCRIBE ledger'       # the columns of one",
+            "uncurated query DATASET 'SELECT id, url, width_px FROM kept WHERE width_px > 4000' \\",
+            "    --format parquet --output large.parquet   # or csv, json: streamed, whole values",
+            "uncurated query gs://BUCKET/DATASET - < question.sql",
+        ),
+    ),
+    "show": Command(
+        "tell all that is known of one image, give its bytes and a proof that it is in the dataset",
+        (ShowOptions,),
+        run_show,
+        (
+            "uncurated show DATASET https://img.example.org/1.jpg",
+            "uncurated show DATASET 0f1e2d3c4b5a69788796a5b4c3d2e1f0 --format json",
+            "uncurated show DATASET ID --picture image.jpg --proof proof.json",
+            "python -I check_proof.py proof.json image.jpg ROOT   # without us: 30 lines of Python",
+        ),
+    ),
+    "remove": Command(
+        "take samples out at once, by hash, URL, host, id or likeness; every reader obeys",
+        (RemoveOptions,),
+        run_remove,
+        (
+            "uncurated remove DATASET --sha256 @partner-list.txt --reason 'illegal material' \\",
+            "    --authority 'hotline example.org, case 4711'",
+            "uncurated remove DATASET --domain example.org --url https://a.example/1.jpg \\",
+            "    --reason 'withdrawn by the rights holder' --authority 'Example Ltd' --dry-run",
+            "uncurated remove DATASET --phash @hashes.txt --phash-radius 20 --reason ... \\",
+            "    --authority ...",
+        ),
+        takes_beam=True,
+        beam_on_demand=True,
+    ),
+    "repack": Command(
+        "take removed samples out of the shards for good: the next version, with a receipt",
+        (RepackOptions,),
+        run_repack,
+        (
+            "uncurated repack DATASET",
+            "uncurated repack DATASET --read-log runs/seer-10b   # which runs had read them",
+        ),
+        takes_beam=True,
+        beam_on_demand=True,
+    ),
     "audit": Command(
         "recompute everything that a dataset claims; exit code 1 names what is wrong",
         (AuditOptions,),
         run_audit,
-        ("uncurated audit DATASET", "uncurated audit DATASET --quick"),
+        (
+            "uncurated audit DATASET",
+            "uncurated audit DATASET --quick                 # records and listings, in seconds",
+            "uncurated audit DATASET --quick --samples 1%    # and some images, by range requests",
+            "uncurated audit DATASET --lineage               # and back to the inputs' digests",
+            "uncurated audit DATASET --samples all --direct_num_workers=4 \\",
+            "    --direct_running_mode=multi_processing      # or any runner of Beam",
+        ),
+        takes_beam=True,
+        beam_on_demand=True,
     ),
 }

@@ -14,14 +14,17 @@ from rich.console import Console
 from rich.table import Table
 
 from ingest import storage
+from ingest.audit.report import make_report
 from ingest.audit.verify import audit
 from ingest.errors import SetupError
 from ingest.miniweb.server import MiniWeb
 from ingest.miniweb.world import World, build_world
 from pipelines.build import build
 from pipelines.index import index
+from pipelines.page import write_report
 from pipelines.plan import plan
 from pipelines.progress import show_progress
+from schemas.audit_options import ReportOptions
 from schemas.command_options import DemoOptions, IndexOptions
 from schemas.manifest import MANIFEST_FILE, Commit, DatasetRecord
 from schemas.options import BuildOptions, FetchOptions, MatchOptions, PlanOptions
@@ -57,6 +60,11 @@ def run_demo(options: DemoOptions, beam_arguments: Sequence[str]) -> int:
     for finding in report.findings:
         console.print(f"  {finding}", markup=False)
     console.print(f"Merkle root: {record.merkle_root}")
+    with console.status("writing page and papers"):
+        written = write_report(ReportOptions(dataset=dataset), make_report(dataset))
+    console.print("Page and papers:", style="bold")
+    for line in written:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     took = f"Took {time.monotonic() - began_s:.0f} s. The dataset lies in {dataset}"
     console.print(took, soft_wrap=True)
     console.print("What next:", style="bold")
@@ -126,7 +134,8 @@ def _next_commands(dataset: str) -> list[str]:
     )
     count = f"pq.read_table('{dataset}/ledger').group_by('outcome').aggregate([('id', 'count')])"
     return [
-        f"{program} audit {dataset}",
+        f"{program} audit {dataset} --samples all --lineage",
+        f"{program} query {dataset} 'SELECT outcome, count(*) FROM ledger GROUP BY 1 ORDER BY 2'",
         f"tar tf {dataset}/shards/00000-*.tar | head",
         f'{python} -c "import pyarrow.parquet as pq; print({count}.to_pylist())"',
         f"{program} build --help",

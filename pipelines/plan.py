@@ -12,6 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsIter, AsMultiMap, AsSingleton, TaggedOutput
 
 from ingest.errors import SetupError
+from ingest.input_digest import InputDigest, digest_input
 from ingest.plan_part import (
     InputCount,
     by_shard,
@@ -115,14 +116,30 @@ class WritePart(beam.DoFn):
         yield write_plan_part(self._dataset, int(keyed[0]), rows)
 
 
+class DigestInput(beam.DoFn):
+    """Yield size and SHA-256 of an input."""
+
+    def __init__(self, options: PlanOptions) -> None:
+        self._options = options
+
+    def process(self, place: tuple[str, str]) -> Iterator[InputDigest]:
+        yield digest_input(*place, self._options.input_digests)
+
+
 class SealPlan(beam.DoFn):
     """Write `plan.json` from all counts and parts."""
 
     def __init__(self, dataset: str, options: PlanOptions) -> None:
         self._dataset, self._options = dataset, options
 
-    def process(self, _: None, counts: Iterable[InputCount], parts: Iterable[_Part]) -> None:
-        seal_plan(self._dataset, self._options, counts, list(parts))
+    def process(
+        self,
+        _: None,
+        counts: Iterable[InputCount],
+        parts: Iterable[_Part],
+        digests: Iterable[InputDigest],
+    ) -> None:
+        seal_plan(self._dataset, self._options, counts, list(parts), digests)
 
 
 def plan(options: PlanOptions, dataset: str, beam_arguments: Sequence[str]) -> PlanRecord:
@@ -158,7 +175,15 @@ def plan(options: PlanOptions, dataset: str, beam_arguments: Sequence[str]) -> P
         | "GroupByShard" >> beam.GroupByKey()
         | "WritePart" >> beam.ParDo(WritePart(dataset)).with_output_types(_Part)
     )
-    _ = once | "SealPlan" >> beam.ParDo(SealPlan(dataset, options), AsIter(counts), AsIter(parts))
+    digests = (
+        pieces
+        | "InputOfPiece" >> beam.Map(_input_of).with_output_types(tuple[str, str])
+        | "EachInputOnce" >> beam.Distinct()
+        | "DigestInput" >> beam.ParDo(DigestInput(options)).with_output_types(InputDigest)
+    )
+    _ = once | "SealPlan" >> beam.ParDo(
+        SealPlan(dataset, options), AsIter(counts), AsIter(parts), AsIter(digests)
+    )
     run_pipeline(pipeline)
     record = read_plan(dataset)
     if record is None:
@@ -177,6 +202,10 @@ def _read(
     )
     read = pieces | "ReadRows" >> read_rows.with_outputs(_COUNTS, main="rows")
     return read.rows, read[_COUNTS]
+
+
+def _input_of(piece: _Piece) -> tuple[str, str]:
+    return piece[0], piece[1]
 
 
 def _taken(count: InputCount) -> int:

@@ -1,4 +1,4 @@
-"""Report on a dataset: outcomes, bytes and rates beside the forecast, and the hosts hit hardest."""
+"""Report on a dataset: printed while it is built, as a page with papers when it is finished."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ingest.audit.report import make_report
+from pipelines.page import write_report
 from pipelines.progress import count_on_terminal
 from pipelines.quantity import amount, bytes_text, interval_text, percent
-from schemas.command_options import ReportOptions
+from schemas.audit_options import ReportOptions
 from schemas.manifest import encode
 from schemas.report import Comparison, Report, Traffic
 
@@ -20,7 +21,7 @@ _SHARE_OF = "share of "
 
 
 def report(options: ReportOptions) -> Report:
-    """Print the report on a dataset; write it as JSON where asked to."""
+    """Print the report on a dataset; write page and papers of a finished one, JSON if asked to."""
     with count_on_terminal("ledger parts read") as on_part:
         found = make_report(options.dataset, on_part)
     if options.json_file:
@@ -30,6 +31,9 @@ def report(options: ReportOptions) -> Report:
         console.print(table)
     for line in (*_lines(found), *found.notes):
         console.print(line, markup=False, highlight=False)
+    if not options.only_print:
+        for line in write_report(options, found):
+            console.print(line, markup=False, highlight=False)
     return found
 
 

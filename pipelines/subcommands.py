@@ -8,15 +8,21 @@ from rich.console import Console
 from ingest import storage
 from ingest.errors import SetupError
 from pipelines.options import read_options
-from schemas.command_options import (
+from schemas.audit_options import (
     AuditOptions,
+    QueryOptions,
+    RemoveOptions,
+    RepackOptions,
+    ReportOptions,
+    ShowOptions,
+)
+from schemas.command_options import (
     BenchmarksOptions,
     CertificateOptions,
     DecontaminateOptions,
     DemoOptions,
     ForecastOptions,
     IndexOptions,
-    ReportOptions,
     ResizeCommandOptions,
     RetryOptions,
 )
@@ -136,15 +142,50 @@ def run_decontaminate(arguments: argparse.Namespace, beam_arguments: list[str]) 
 
 def run_audit(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
     """Verify a dataset; 1 if anything is wrong."""
-    from ingest.audit.verify import audit
-    from pipelines.progress import count_on_terminal
+    from pipelines.audit import run_audit as run
 
-    options = read_options(AuditOptions, arguments)
-    with count_on_terminal("shards verified") as on_shard:
-        report = audit(options.dataset, on_shard, quick=options.quick)
+    report = run(read_options(AuditOptions, arguments), beam_arguments)
     for line in report.lines():
         _say(line)
     return 1 if report.findings else 0
+
+
+def run_query(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Answer a question to a dataset."""
+    from pipelines.query import query
+
+    query(read_options(QueryOptions, arguments))
+    return 0
+
+
+def run_show(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Tell all that is known of an image; 1 if there is no such."""
+    from pipelines.show import show
+
+    return show(read_options(ShowOptions, arguments))
+
+
+def run_remove(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Take samples out at once."""
+    from pipelines.remove import lines_of, remove
+
+    options = read_options(RemoveOptions, arguments)
+    for line in lines_of(remove(options, beam_arguments), options.dry_run):
+        _say(line)
+    return 0
+
+
+def run_repack(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
+    """Take removed samples out of the shards for good."""
+    from pipelines.repack import lines_of, repack
+
+    options = read_options(RepackOptions, arguments)
+    receipt, is_new = repack(options, beam_arguments)
+    if not is_new:
+        _say(f"nothing to take out of {options.dataset}: no tombstones")
+    for line in lines_of(receipt) if receipt else ():
+        _say(line)
+    return 0
 
 
 def run_benchmarks(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:

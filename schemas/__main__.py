@@ -13,6 +13,7 @@ from schemas.evaluation import Canary
 from schemas.ledger import LedgerRow
 from schemas.manifest import Commit
 from schemas.options import BuildOptions, Options, PlanOptions, is_marked
+from schemas.removal import RemovedSample
 from schemas.shard import ArrowSample
 from schemas.tombstone import Tombstone
 
@@ -41,6 +42,7 @@ def documentation() -> str:
         "Commit: `commits/*.json`, and a row of `manifest.parquet`": Commit,
         "CanaryResult: a row of `canaries/*.parquet`": CanaryResult,
         "Tombstone: a row of `tombstones/*.parquet`": Tombstone,
+        "RemovedSample: a row of `repacks/*-removed.parquet`": RemovedSample,
         "Canary: a row of `canaries.parquet` of an evaluation index": Canary,
     }
     for title, record in records.items():

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 Text = Annotated[str, pa.string()]
 Texts = Annotated[tuple[str, ...], pa.list_(pa.string())]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), pa.string()]
+Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$"), pa.string()]
 SampleId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$"), pa.string()]
 Count = Annotated[int, Field(ge=0, lt=2**63), pa.int64()]
 ShardNumber = Annotated[int, Field(ge=0, lt=2**32), pa.uint32()]
@@ -90,8 +91,11 @@ def read_parquet_bytes(content: bytes) -> pa.Table:
 
     Arrow's own threads, asked by many of ours, have been seen to abort the exit of the interpreter.
     """
-    file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
-    return file.read(use_threads=False)
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+        return file.read(use_threads=False)
+    except UnicodeDecodeError as error:
+        raise pa.ArrowInvalid(f"expected column names in UTF-8, got {error}") from error
 
 
 def _arrow_field(name: str, info: FieldInfo) -> pa.Field:

@@ -63,13 +63,6 @@ class ResizeCommandOptions(DatasetOptions):
     pack: PackOptions = PackOptions()
 
 
-class ReportOptions(Options):
-    """Which dataset to report on."""
-
-    dataset: str = option(..., "the dataset: a local folder or any fsspec URI", positional=True)
-    json_file: str = option("", "write the report to this JSON file")
-
-
 class IndexOptions(Options):
     """Which evaluation images to index, and how."""
 
@@ -140,15 +133,6 @@ class CertificateOptions(Options):
     eval_index: str = option("", "the index, for its thumbnails; default: where the build had it")
     eval_set: tuple[str, ...] = option(
         (), "NAME=PATH of an evaluation set, to show its images themselves"
-    )
-
-
-class AuditOptions(Options):
-    """Which dataset to audit, and how deeply."""
-
-    dataset: str = option(..., "the dataset: a local folder or any fsspec URI", positional=True)
-    quick: bool = option(
-        False, "read only records and listings, and no shard, ledger, plan part or commit"
     )
 
 

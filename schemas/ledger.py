@@ -8,6 +8,7 @@ from pydantic import Field
 from schemas.arrow import (
     Bytes,
     Count,
+    Md5,
     Pixels,
     Requests,
     Sha256,
@@ -58,6 +59,10 @@ class LedgerRow(Reference):
     sha256: Sha256 | None = Field(description="SHA-256 of the bytes received, hex")
     original_sha256: Sha256 | None = Field(
         description="resized only: SHA-256 of the bytes that the packed ones were made from"
+    )
+    md5: Md5 | None = Field(
+        description="MD5 of the bytes received, of the original if resized, hex: what lists of "
+        "images to remove are made of"
     )
     format: Text | None = Field(description="image format by its first bytes, such as `jpeg`")
     width_px: Pixels | None = Field(description="width as stored, before EXIF orientation")

@@ -23,6 +23,7 @@ PLAN_FILE = "plan.json"
 BUILD_FILE = "build.json"
 MANIFEST_FILE = "manifest.parquet"
 DATASET_FILE = "dataset.json"
+REPACKS = "repacks"
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
@@ -43,6 +44,10 @@ class InputRecord(BaseModel):
     uri: str
     kind: str = "table"
     num_rows: int
+    num_bytes: int | None = Field(default=None, description="of a file, or all files of a folder")
+    sha256: str | None = Field(
+        default=None, description="of a file; of a folder, of its listing: path, tab, size a line"
+    )
     merkle_root: str | None = Field(default=None, description="of a dataset that is an input")
 
 
@@ -74,6 +79,32 @@ class RetryRecord(Document):
     parts_sha256: str = Field(description="SHA-256 over the digests of its plan parts, in order")
     seal_sha256: str = Field(description="SHA-256 of the seal that it was taken from")
     merkle_root: str = Field(description="Merkle root in that seal")
+
+
+class RepackRecord(Document):
+    """One time that removed samples were taken out of the shards; `repacks/0001.json`, ...
+
+    The seal before it and its manifest lie beside it, so that each shard can be followed.
+    """
+
+    repack: int = Field(description="number of the repack, from 1")
+    num_retries: int = Field(description="generations that the dataset had by then")
+    removed: dict[str, int] = Field(description="samples taken out, by their outcome since")
+    shards: tuple[int, ...] = Field(description="the shards that were written anew")
+    plan_parts: dict[str, str] = Field(
+        description="by shard, SHA-256 of plan parts before URLs of removed samples were blanked"
+    )
+    tombstone_files: dict[str, str] = Field(description="SHA-256 of the tombstone files obeyed")
+    records: dict[str, str] = Field(
+        description="SHA-256 of the records that these files belong to: requests, decontaminations"
+    )
+    versions: dict[str, str] = Field(description="versions of uncurated and of what wrote")
+    salt: str = Field(description="what the digests in `removed_file` begin with, hex")
+    removed_file: str = Field(description="path of the salted digests of what was taken out")
+    removed_sha256: str = Field(description="SHA-256 of that file")
+    seal_sha256: str = Field(description="SHA-256 of the seal before")
+    merkle_root: str = Field(description="Merkle root in that seal")
+    version: str = Field(description="version in that seal")
 
 
 class BuildRecord(Document):
@@ -127,6 +158,12 @@ class DatasetRecord(Document):
     retries: tuple[RetryRecord, ...] = Field(
         default=(), description="later generations; a candidate's row in the last one counts"
     )
+    repacks: tuple[RepackRecord, ...] = Field(
+        default=(), description="times that removed samples were taken out of the shards"
+    )
+    version: str = Field(
+        default="1.0.0", description="MAJOR: repacks, MINOR: retries since the last; PATCH: 0"
+    )
     num_shards: int
     num_candidates: int
     num_kept: int
@@ -175,6 +212,37 @@ def former_seal_path(generation: int) -> str:
 def former_manifest_path(generation: int) -> str:
     """Path of the manifest that belongs to that seal."""
     return f"generations/{generation:04d}-{MANIFEST_FILE}"
+
+
+def repack_path(repack: int) -> str:
+    """Path of the record of a repack in its dataset."""
+    return f"{REPACKS}/{repack:04d}.json"
+
+
+def repacked_seal_path(repack: int) -> str:
+    """Path of the seal that was valid until a repack was complete."""
+    return f"{REPACKS}/{repack:04d}-{DATASET_FILE}"
+
+
+def repacked_manifest_path(repack: int) -> str:
+    """Path of the manifest that belongs to that seal."""
+    return f"{REPACKS}/{repack:04d}-{MANIFEST_FILE}"
+
+
+def removed_path(repack: int) -> str:
+    """Path of the salted digests of what a repack took out."""
+    return f"{REPACKS}/{repack:04d}-removed.parquet"
+
+
+def former_manifests(seal: DatasetRecord) -> tuple[str, str]:
+    """Where the manifest of a seal lies while the next retry, or repack, is being sealed."""
+    return former_manifest_path(len(seal.retries)), repacked_manifest_path(len(seal.repacks) + 1)
+
+
+def version_of(retries: Sequence[RetryRecord], repacks: Sequence[RepackRecord]) -> str:
+    """The version of a dataset: taking samples out is a MAJOR change, adding some a MINOR one."""
+    before = repacks[-1].num_retries if repacks else 0
+    return f"{1 + len(repacks)}.{len(retries) - before}.0"
 
 
 def generation_of(shard: int, retries: Sequence[RetryRecord]) -> int:

@@ -26,30 +26,41 @@ def node(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
+class Tree:
+    """The tree over some leaves (hashed already): for many proofs, each of few steps."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self._levels = [list(leaves)]
+        while len(level := self._levels[-1]) > 1:
+            paired = [node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+            # An odd last node moves up unchanged: the tree of RFC 6962's split at a power of two.
+            self._levels.append(paired + level[len(paired) * 2 :])
+
+    def __len__(self) -> int:
+        """The number of its leaves."""
+        return len(self._levels[0])
+
+    @property
+    def root(self) -> bytes:
+        """The 32-byte root; SHA-256 of nothing when there are no leaves."""
+        return self._levels[-1][0] if len(self) else EMPTY_ROOT
+
+    def proof(self, index: int) -> list[bytes]:
+        """The sibling hashes from leaf `index` up to the root; IndexError if it has none."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"expected a leaf from 0 to {len(self) - 1}, got {index}")
+        places = [(level, index >> depth ^ 1) for depth, level in enumerate(self._levels)]
+        return [level[place] for level, place in places if place < len(level)]
+
+
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
     """The 32-byte root of leaves (hashed already); SHA-256 of nothing when there are none."""
-    level = list(leaves)
-    if not level:
-        return EMPTY_ROOT
-    while len(level) > 1:
-        # An odd last node moves up unchanged: the same tree as RFC 6962's split at a power of two.
-        paired = [node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        level = paired + level[len(paired) * 2 :]
-    return level[0]
+    return Tree(leaves).root
 
 
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """The sibling hashes from leaf `index` up to the root; IndexError if there is no such leaf."""
-    if not 0 <= index < len(leaves):
-        raise IndexError(f"expected a leaf from 0 to {len(leaves) - 1}, got {index}")
-    proof, level = [], list(leaves)
-    while len(level) > 1:
-        if index ^ 1 < len(level):
-            proof.append(level[index ^ 1])
-        paired = [node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        level = paired + level[len(paired) * 2 :]
-        index //= 2
-    return proof
+    return Tree(leaves).proof(index)
 
 
 def root_from_proof(leaf: bytes, index: int, num_leaves: int, proof: Sequence[bytes]) -> bytes:

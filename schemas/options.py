@@ -85,6 +85,9 @@ class PlanOptions(Options):
     sample_rate: float = option(1.0, "share of the rows to take, by hash", gt=0, le=1)
     seed: int = option(0, "seed of the sampling and of the shuffle", ge=0, lt=2**63)
     shard_candidates: int = option(10_000, "candidates in a shard, on average", gt=0)
+    input_digests: Literal["sha256", "size"] = option(
+        "sha256", "what to record of each input: its SHA-256, by one more reading, or only its size"
+    )
 
     @field_validator("input")
     @classmethod
@@ -201,10 +204,7 @@ class MatchOptions(Options):
 
     # Not compared by its path: its digest is recorded beside the options.
     eval_index: str = option(
-        "",
-        "evaluation index (`uncurated index`); empty: not decontaminated",
-        speed=True,
-        shared=True,
+        "", "index to match against (`uncurated index`); empty: none", speed=True, shared=True
     )
     match_radius: int = option(
         0,
@@ -221,10 +221,7 @@ class MatchOptions(Options):
     )
     # Not compared by its path: the index records the model's digest.
     descriptor: str = option(
-        "",
-        "ONNX model that decides borderline cases; the one of the index",
-        speed=True,
-        shared=True,
+        "", "ONNX model for borderline cases; the one of the index", speed=True, shared=True
     )
     min_cosine: float = option(
         0.0,

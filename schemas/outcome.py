@@ -21,6 +21,8 @@ class Outcome(StrEnum):
     DUPLICATE_EXACT = "duplicate_exact", "match", "Same bytes as an evaluation image."
     DUPLICATE_NEAR = "duplicate_near", "match", "Looks like an evaluation image (perceptual hash)."
 
+    REMOVED = "removed", "removal", "Taken out after the fact, on request; `removals/` says why."
+
     MALFORMED_ROW = "malformed_row", "plan", "The input row has no URL or could not be parsed."
     INVALID_URL = "invalid_url", "plan", "The URL is not valid, or not one of http, https or data."
 

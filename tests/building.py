@@ -1,10 +1,12 @@
 """Shared by tests: small sites, URL tables, and builds by the command that a user would type."""
 
 import csv
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ingest.miniweb.pictures import web_pictures
 from ingest.miniweb.site import Site, image_page
+from pipelines.command import main
 from schemas.manifest import Commit, DatasetRecord, decode
 
 ALLOW = ("--allow-network=127.0.0.0/8", "--allow-network=::1/128")
@@ -54,6 +57,20 @@ def uncurated(*arguments, timeout_s=250, environment=None):
         check=False,
         env={**os.environ, **(environment or {})},
     )
+
+
+def run(*arguments, code=0):
+    """What a command prints that ends with this code; if it is 2, on standard error.
+
+    In this process, since each start of another takes seconds.
+    """
+    printed, told = io.TextIOWrapper(io.BytesIO(), newline=""), io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(told):
+        found = main([str(one) for one in arguments])
+    printed.flush()
+    text = printed.buffer.getvalue().decode()
+    assert found == code, text + told.getvalue()
+    return told.getvalue() if code == 2 else text
 
 
 def build(dataset, *arguments, **options):

@@ -22,6 +22,7 @@ def described(number, image, caption="", image_format="jpeg"):
         "source": "urls.csv",
         "row": number % 2**63,
         "url": f"https://example.org/{number}?{caption}",
+        "carrier": "url",
         "num_bytes": len(image),
         "sha256": sha256(image).hexdigest(),
         "format": image_format,

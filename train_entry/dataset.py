@@ -27,7 +27,7 @@ from schemas.manifest import (
     DatasetRecord,
     decode,
     digest,
-    former_manifest_path,
+    former_manifests,
 )
 from schemas.merkle import dataset_root
 from schemas.outcome import Outcome
@@ -215,9 +215,10 @@ def _read_seal(store: Store) -> tuple[DatasetRecord, bytes]:
         raise DataError(
             f"{uri}: expected record_sha256 {seal.sealed().record_sha256}, got {seal.record_sha256}"
         )
-    # While a retry is being sealed its manifest is there before its seal: the former one counts.
+    # While a retry or repack is being sealed its manifest is there before its seal: the former
+    # one counts.
     seen = []
-    for path in (MANIFEST_FILE, former_manifest_path(len(seal.retries))):
+    for path in (MANIFEST_FILE, *former_manifests(seal)):
         try:
             manifest = store.read(path)
         except FileNotFoundError:

@@ -83,6 +83,7 @@ class Loader:
             "rank": self.dataset.options.rank,
             "epoch": before.epoch,
             "position": before.position,
+            "root": self.dataset.dataset.root,
             "reads": batch.reads,
         }
         with self._read_log.open("a") as file:

@@ -15,43 +15,53 @@ import pyarrow as pa
 from ingest.audit.finding import Finding
 from ingest.audit.sample_check import (
     HashedFile,
+    Look,
     check_json,
     check_totals,
     check_whole,
     expect,
     leaf_of,
+    no_look,
 )
 from ingest.inspect.header import EXTENSIONS
 from ingest.pack.arrow import ALIGNMENT, BATCH_BYTES, batches
 from schemas.manifest import Commit, digest
 from schemas.shard import ArrowSample
 
-_MAGIC = b"ARROW1"
-_START = _MAGIC + bytes(2)
+MAGIC = b"ARROW1"
+START = MAGIC + bytes(2)
 # Before the metadata of a message: a marker and its length.
 _PREFIX_BYTES = 8
+_OFFSET_BYTES = 8
 # What a batch may hold beside images: JSON of a sample that is alone in its batch, URLs, ids.
-_SLACK_BYTES = 64 << 20
+SLACK_BYTES = 64 << 20
 # Place of a field in a footer: https://github.com/apache/arrow/blob/main/format/File.fbs
-_DICTIONARIES, _RECORD_BATCHES = 2, 3
+DICTIONARIES, RECORD_BATCHES = 2, 3
 _BLOCK = struct.Struct("<qi4xq")
-_BROKEN = (pa.ArrowException, OSError, EOFError, MemoryError, struct.error)
+BROKEN = (
+    *(pa.ArrowException, OSError, EOFError, MemoryError, struct.error),
+    # Of a column that is named by no UTF-8.
+    UnicodeDecodeError,
+)
 
 Block = tuple[int, int, int]
 
 
 def check_arrow(
-    commit: Commit, file: IO[bytes], kept: list[dict[str, Any]] | None
+    commit: Commit, file: IO[bytes], kept: list[dict[str, Any]] | None, look: Look = no_look
 ) -> list[Finding]:
-    """The file's digest and size, and each sample that the ledger (if readable) says is kept."""
+    """The file's digest and size, and each sample that the ledger (if readable) says is kept.
+
+    look: gets each sample as found.
+    """
     longest = max((row["length_bytes"] or 0 for row in kept or ()), default=0)
-    stream = HashedFile(file, BATCH_BYTES + _SLACK_BYTES + longest)
+    stream = HashedFile(file, BATCH_BYTES + SLACK_BYTES + longest)
     findings: list[Finding] = []
     if kept is not None:
-        check = _ArrowCheck(stream, kept)
+        check = _ArrowCheck(stream, kept, look)
         try:
             check.run()
-        except _BROKEN as error:
+        except BROKEN as error:
             check.wrong.append(f"byte {stream.position}: expected an Arrow file, got {error}")
         findings += [Finding(commit.shard_file, what) for what in check.wrong]
         findings += check_totals(commit, kept, check.leaves)
@@ -61,8 +71,8 @@ def check_arrow(
 class _ArrowCheck:
     """What is found on the way through one shard."""
 
-    def __init__(self, stream: HashedFile, kept: list[dict[str, Any]]) -> None:
-        self._stream, self._kept = stream, kept
+    def __init__(self, stream: HashedFile, kept: list[dict[str, Any]], look: Look) -> None:
+        self._stream, self._kept, self._look = stream, kept, look
         self._source = pa.PythonFile(stream, mode="r")
         self._blocks: list[Block] = []
         self._num_rows: list[int] = []
@@ -71,8 +81,8 @@ class _ArrowCheck:
         self.leaves: list[bytes] = []
 
     def run(self) -> None:
-        """Read the file to its end; raises what `_BROKEN` names where it is no Arrow file."""
-        expect(self.wrong, "first bytes", _START, self._stream.read(len(_START)))
+        """Read the file to its end; raises what `BROKEN` names where it is no Arrow file."""
+        expect(self.wrong, "first bytes", START, self._stream.read(len(START)))
         schema = pa.ipc.read_schema(pa.ipc.read_message(self._source))
         self._expect_schema("schema", schema)
         while (message := self._next_message()) is not None:
@@ -117,38 +127,46 @@ class _ArrowCheck:
         values = batch.drop_columns(["image", "provenance"]).to_pylist()
         body_start = self._stream.position - body.size
         for place, (found, image, text) in enumerate(
-            zip(values, _images(batch), texts, strict=True)
+            zip(values, images(batch), texts, strict=True)
         ):
             self._sizes.append(image.size + len(text))
             if place < len(rows):
-                offset = body_start + image.address - body.address
-                self._check_sample(rows[place], found, image, text, offset)
-
-    def _check_sample(
-        self, row: dict[str, Any], found: dict[str, Any], image: pa.Buffer, text: bytes, offset: int
-    ) -> None:
-        wrong: list[str] = []
-        extension = EXTENSIONS.get(row["format"] or "", "?")
-        for name, value in found.items():
-            expect(wrong, name, extension if name == "extension" else row[name], value)
-        expect(wrong, "offset", row["offset_bytes"], offset)
-        expect(wrong, "length", row["length_bytes"], image.size)
-        expect(wrong, "sha256 of the image", row["sha256"], digest(image))
-        wrong += check_json(text, row)
-        self.leaves.append(leaf_of(row, image, text, wrong))
-        self.wrong += [f"sample {row['id']}: {what}" for what in wrong]
+                row, offset = rows[place], body_start + image.address - body.address
+                leaf, wrong = check_arrow_sample(row, found, image, text, offset)
+                self.leaves.append(leaf)
+                self.wrong += [f"sample {row['id']}: {what}" for what in wrong]
+                self._look(first + place, row, image, leaf)
 
     def _check_footer(self) -> None:
         tail = self._stream.read(BATCH_BYTES)
-        reader = pa.ipc.open_file(pa.BufferReader(_START + tail))
+        reader = pa.ipc.open_file(pa.BufferReader(START + tail))
         self._expect_schema("schema of the footer", reader.schema)
-        (length,) = struct.unpack("<i", tail[-len(_MAGIC) - 4 : -len(_MAGIC)])
-        expect(self.wrong, "length of the footer", len(tail) - len(_MAGIC) - 4, length)
-        self._expect_each("place of batch", self._blocks, _blocks(tail, _RECORD_BATCHES))
-        expect(self.wrong, "dictionaries of the footer", [], _blocks(tail, _DICTIONARIES))
+        (length,) = struct.unpack("<i", tail[-len(MAGIC) - 4 : -len(MAGIC)])
+        expect(self.wrong, "length of the footer", len(tail) - len(MAGIC) - 4, length)
+        self._expect_each("place of batch", self._blocks, footer_blocks(tail, RECORD_BATCHES))
+        expect(self.wrong, "dictionaries of the footer", [], footer_blocks(tail, DICTIONARIES))
 
 
-def _blocks(footer: bytes, field: int) -> list[Block]:
+def check_arrow_sample(
+    row: dict[str, Any], found: dict[str, Any], image: pa.Buffer, text: bytes, offset: int
+) -> tuple[bytes, list[str]]:
+    """The Merkle leaf of a sample, and what is wrong with it.
+
+    found: its columns but `image` and `provenance`, which are `image` and `text`. offset: where the
+    image begins in the file.
+    """
+    wrong: list[str] = []
+    extension = EXTENSIONS.get(row["format"] or "", "?")
+    for name, value in found.items():
+        expect(wrong, name, extension if name == "extension" else row[name], value)
+    expect(wrong, "offset", row["offset_bytes"], offset)
+    expect(wrong, "length", row["length_bytes"], image.size)
+    expect(wrong, "sha256 of the image", row["sha256"], digest(image))
+    wrong += check_json(text, row)
+    return leaf_of(row, image, text, wrong), wrong
+
+
+def footer_blocks(footer: bytes, field: int) -> list[Block]:
     """Offset, metadata bytes and body bytes of the messages that a footer lists in a field.
 
     Source: https://flatbuffers.dev/internals, "Tables" and "Vectors".
@@ -172,11 +190,12 @@ def _blocks(footer: bytes, field: int) -> list[Block]:
     ]
 
 
-def _images(batch: pa.RecordBatch) -> Iterator[pa.Buffer]:
+def images(batch: pa.RecordBatch) -> Iterator[pa.Buffer]:
     """The images of a batch, where they lie: a scalar of Arrow would be a copy."""
     _, offsets, values = batch["image"].buffers()
-    places = memoryview(offsets).cast("q")
-    for start, stop in pairwise(places[: batch.num_rows + 1]):
+    # Of a damaged batch they may be followed by a few bytes more.
+    used = _OFFSET_BYTES * (batch.num_rows + 1) if batch.num_rows else 0
+    for start, stop in pairwise(memoryview(offsets or b"")[:used].cast("q")):
         yield values[start:stop]
 
 

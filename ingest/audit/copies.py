@@ -1,14 +1,11 @@
 """The removed copies of a dataset, and all that came near, out of its ledgers."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from ingest import storage
-from ingest.errors import SetupError
+from ingest.audit.ledger_parts import read_parts
 from ingest.pack.seal import read_manifest
 from schemas.outcome import Outcome
 
@@ -16,7 +13,6 @@ _COLUMNS = [
     *("id", "url", "outcome", "nearest_eval", "nearest_eval_variant", "nearest_eval_view"),
     *("nearest_eval_distance", "nearest_eval_correlation", "thumbnail", "preview"),
 ]
-_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -45,22 +41,9 @@ def read_near_images(dataset: str) -> Iterator[NearImage]:
 
     Raises SetupError if a ledger part is missing.
     """
-    paths = [commit.ledger_file for commit in read_manifest(dataset)]
-    with ThreadPoolExecutor(_READERS) as pool:
-        for rows in pool.map(lambda path: _read_part(dataset, path), paths):
-            yield from rows
-
-
-def _read_part(dataset: str, path: str) -> list[NearImage]:
-    try:
-        with storage.open_input(storage.join(dataset, path)) as file:
-            # Threads of Arrow that hold a Python file may abort the interpreter's exit.
-            table = pq.read_table(file, columns=_COLUMNS, use_threads=False, pre_buffer=False)
-    except FileNotFoundError as error:
-        raise SetupError(f"expected {path} in {dataset}, got no such file") from error
-    near = table.filter(pc.is_valid(table["nearest_eval"]))
-    columns = [near[name].to_pylist() for name in _COLUMNS]
-    return [
-        NearImage(sample_id, url, Outcome(outcome), *rest)
-        for sample_id, url, outcome, *rest in zip(*columns, strict=True)
-    ]
+    paths = (commit.ledger_file for commit in read_manifest(dataset))
+    for _, table in read_parts(dataset, paths, _COLUMNS):
+        near = table.filter(pc.is_valid(table["nearest_eval"]))
+        columns = [near[name].to_pylist() for name in _COLUMNS]
+        for sample_id, url, outcome, *rest in zip(*columns, strict=True):
+            yield NearImage(sample_id, url, Outcome(outcome), *rest)

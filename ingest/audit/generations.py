@@ -13,12 +13,9 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from ingest import storage
 from ingest.audit.finding import Finding, differing
-from ingest.pack.seal import totals
-from ingest.retry import RETRYABLE
 from ingest.sampling import shards_over
 from schemas.candidate import Candidate
 from schemas.manifest import (
@@ -27,10 +24,6 @@ from schemas.manifest import (
     DatasetRecord,
     RetryRecord,
     decode,
-    digest,
-    encode,
-    former_manifest_path,
-    former_seal_path,
     generation_of,
     retry_path,
 )
@@ -38,14 +31,6 @@ from schemas.tombstone import CERTIFICATES, Decontamination
 
 # Findings, last outcomes, and outcomes that each generation took up again.
 _Shard = tuple[list[Finding], Counter[str], dict[int, Counter[str]]]
-
-
-def check_records(dataset: str, record: DatasetRecord, rows: Sequence[Commit]) -> list[Finding]:
-    """What is wrong with the records of retries and the seals before them."""
-    findings: list[Finding] = []
-    for retry in record.retries:
-        findings += _check_record(dataset, retry) + _check_former(dataset, retry, record, rows)
-    return findings
 
 
 def check_superseded(dataset: str, record: DatasetRecord, rows: Sequence[Commit]) -> list[Finding]:
@@ -89,43 +74,6 @@ def uncovered(dataset: str, record: DatasetRecord) -> list[str]:
                 f"{record.num_shards - 1}, which a retry added: run `uncurated decontaminate` again"
             )
     return notes
-
-
-def _check_record(dataset: str, retry: RetryRecord) -> list[Finding]:
-    """The record of a retry is that in the seal, and takes up again only what may be."""
-    path = retry_path(retry.generation)
-    final = sorted({*retry.outcomes, *retry.superseded} - set(RETRYABLE))
-    return _check_file(dataset, path, digest(encode(retry))) + differing(
-        path, final_outcomes=([], final)
-    )
-
-
-def _check_former(
-    dataset: str, retry: RetryRecord, record: DatasetRecord, rows: Sequence[Commit]
-) -> list[Finding]:
-    """The seal that a retry was taken from says what is still true of its shards."""
-    number = retry.generation - 1
-    path = former_seal_path(number)
-    try:
-        content = storage.read_bytes(storage.join(dataset, path))
-        former = decode(DatasetRecord, content)
-    except FileNotFoundError:
-        return [Finding(path, "expected a file, got none")]
-    except (ValidationError, UnicodeDecodeError) as error:
-        return [Finding(path, f"expected a valid DatasetRecord, got {error}")]
-    counted = totals(rows[: retry.first_shard], record.retries[:number])
-    findings = differing(
-        path,
-        sha256=(retry.seal_sha256, digest(content)),
-        build_sha256=(record.build_sha256, former.build_sha256),
-        plan_sha256=(record.plan_sha256, former.plan_sha256),
-        retries=(record.retries[:number], former.retries),
-        num_shards=(retry.first_shard, former.num_shards),
-        **{name: (value, getattr(former, name)) for name, value in counted.items()},
-    )
-    root = (counted["merkle_root"], retry.merkle_root)
-    findings += differing(retry_path(retry.generation), merkle_root=root)
-    return findings + _check_file(dataset, former_manifest_path(number), former.manifest_sha256)
 
 
 def _check_shard(dataset: str, record: DatasetRecord, rows: Sequence[Commit], shard: int) -> _Shard:
@@ -202,11 +150,3 @@ def _read_shard(
 
 def _buffer(dataset: str, path: str) -> pa.BufferReader:
     return pa.BufferReader(storage.read_bytes(storage.join(dataset, path)))
-
-
-def _check_file(dataset: str, path: str, sha256: str) -> list[Finding]:
-    try:
-        content = storage.read_bytes(storage.join(dataset, path))
-    except FileNotFoundError:
-        return [Finding(path, "expected a file, got none")]
-    return differing(path, sha256=(sha256, digest(content)))

@@ -36,19 +36,18 @@ def read_parts(
     waiting: deque[tuple[str, Future[pa.Table]]] = deque()
     with ThreadPoolExecutor(_READERS) as pool:
         for path in paths:
-            waiting.append((path, pool.submit(_read_part, dataset, path, columns)))
+            waiting.append((path, pool.submit(read_part, dataset, path, columns)))
             if len(waiting) > _READERS:
                 yield _take(waiting)
         while waiting:
             yield _take(waiting)
 
 
-def _take(waiting: deque[tuple[str, Future[pa.Table]]]) -> tuple[str, pa.Table]:
-    path, future = waiting.popleft()
-    return path, future.result()
+def read_part(dataset: str, path: str, columns: Sequence[str]) -> pa.Table:
+    """The table of one ledger part; columns that it lacks are left out.
 
-
-def _read_part(dataset: str, path: str, columns: Sequence[str]) -> pa.Table:
+    Raises SetupError if it is missing or no parquet file.
+    """
     try:
         with storage.open_input(storage.join(dataset, path)) as file:
             # Threads of Arrow that hold a Python file may abort the interpreter's exit.
@@ -57,5 +56,10 @@ def _read_part(dataset: str, path: str, columns: Sequence[str]) -> pa.Table:
             return part.read(columns=found, use_threads=False)
     except FileNotFoundError as error:
         raise SetupError(f"expected {path} in {dataset}, got no such file") from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise SetupError(f"{path}: expected a ledger part, got {error}") from error
+
+
+def _take(waiting: deque[tuple[str, Future[pa.Table]]]) -> tuple[str, pa.Table]:
+    path, future = waiting.popleft()
+    return path, future.result()

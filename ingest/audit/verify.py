@@ -1,237 +1,181 @@
-"""Recompute what a dataset claims: digests, conservation, offsets, roots, schema versions."""
+"""Recompute what a dataset claims: digests, conservation, offsets, roots, schema versions.
+
+Three depths: records, commits and listings (`quick`); all bytes against their digests, and ledgers
+against plan, commits and Merkle roots; and, beside either, samples one by one.
+"""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from importlib.metadata import version
 
-import pyarrow as pa
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from ingest import storage
-from ingest.audit.finding import Finding, differing
-from ingest.audit.generations import check_records, check_superseded, uncovered
-from ingest.audit.listing import check_files
-from ingest.audit.shard_check import check_shard
+from ingest.audit.claims import Claims
+from ingest.audit.commits import check_commits, check_rows
+from ingest.audit.finding import Finding
+from ingest.audit.generations import check_superseded, uncovered
+from ingest.audit.history import check_history
+from ingest.audit.listing import check_listing
+from ingest.audit.records import (
+    check_certificate,
+    check_plan_and_build,
+    check_totals,
+    read_record,
+    read_rows,
+)
+from ingest.audit.selection import Selection, count_removed, shards_of_ids
+from ingest.audit.shard_audit import ShardAudit, unpack_findings
 from ingest.audit.tombstones import check_tombstones
-from ingest.pack.seal import (
-    certificate,
-    check_complete,
-    decontamination,
-    read_manifest_bytes,
-    totals,
-)
-from schemas.arrow import read_parquet_bytes
-from schemas.manifest import (
-    BUILD_FILE,
-    DATASET_FILE,
-    MANIFEST_FILE,
-    PLAN_FILE,
-    SCHEMA_VERSION,
-    BuildRecord,
-    Commit,
-    DatasetRecord,
-    PlanRecord,
-    commit_path,
-    decode,
-    digest,
-    encode,
-)
+from ingest.audit.verdict import AuditReport
+from ingest.errors import SetupError
+from schemas.manifest import Commit, DatasetRecord
+from schemas.options import InspectOptions
 
-AnyModel = TypeVar("AnyModel", bound=BaseModel)
+# Gives what some work gives for each of some shards, in their order.
+OverShards = Callable[[Callable[[int], bytes], Sequence[int]], Iterator[bytes]]
 
-NOT_READ = (
-    "shard and ledger bytes were not read, nor plan parts and commits: of these only names and "
-    "sizes were compared with the manifest; an audit without --quick reads everything"
-)
+_DECODERS = ("numpy", "pillow", "simplejpeg")
 
 
-@dataclass
-class AuditReport:
-    """What was verified, and all that is wrong; `quick`: no shard, ledger or plan part was read."""
+def on_threads(work: Callable[[int], bytes], shards: Sequence[int]) -> Iterator[bytes]:
+    """What some work gives for each shard, on a thread for each CPU."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        yield from pool.map(work, shards)
 
-    dataset: str
+
+@dataclass(frozen=True)
+class Depth:
+    """How deeply to look; samples: see `Selection.parse`. over_shards: where shards are read."""
+
     quick: bool = False
-    record: DatasetRecord | None = None
-    findings: list[Finding] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    num_uncommitted: int = 0
-    num_removed: int = 0
-
-    def lines(self) -> Iterator[str]:
-        """The report as text, findings last."""
-        if self.record is not None:
-            record = self.record
-            yield f"dataset: {self.dataset}"
-            yield (
-                f"candidates: {record.num_candidates:,} = "
-                + " + ".join(f"{count:,} {word}" for word, count in record.outcomes.items())
-            )
-            yield f"kept: {record.num_kept:,} images, {record.image_bytes:,} bytes"
-            yield f"decontamination: {record.decontamination}"
-            yield f"Merkle root: {record.merkle_root}"
-            for retry in record.retries:
-                yield (
-                    f"retry {retry.generation}: {retry.num_candidates:,} candidates asked anew, "
-                    f"shards {retry.first_shard} to {retry.first_shard + retry.num_shards - 1}"
-                )
-        if self.num_removed:
-            yield f"removed after the fact: {self.num_removed:,} images have tombstones"
-        if self.num_uncommitted:
-            yield f"note: {self.num_uncommitted} files that no commit names (interrupted attempts)"
-        yield from (f"note: {note}" for note in self.notes)
-        for finding in self.findings:
-            yield f"WRONG {finding}"
-        if self.quick:
-            yield f"NOT VERIFIED: {NOT_READ}"
-        verified = "records and listings verified, contents not" if self.quick else "verified"
-        yield "verdict: " + (f"{len(self.findings)} mismatches" if self.findings else verified)
+    samples: str = ""
+    seed: int = 0
+    over_shards: OverShards = on_threads
 
 
 def audit(
-    dataset: str, on_shard: Callable[[str], None] = lambda name: None, *, quick: bool = False
+    dataset: str,
+    on_shard: Callable[[str], None] = lambda name: None,
+    *,
+    quick: bool = False,
+    depth: Depth | None = None,
 ) -> AuditReport:
-    """The report on a sealed dataset; reads every byte of it, or only its records if `quick`."""
-    report = AuditReport(dataset, quick)
-    record = _read(DatasetRecord, DATASET_FILE, report)
+    """The report on a sealed dataset; reads every byte of it, or what `quick` or `depth` says.
+
+    on_shard: called with the name of each shard that was read. Raises SetupError for samples that
+    are none.
+    """
+    depth = depth or Depth(quick)
+    selection = Selection.parse(depth.samples, depth.seed)
+    report = AuditReport(dataset, depth.quick, selection.text if selection else "")
+    findings = report.findings
+    record = read_record(dataset, findings)
     if record is None:
         return report
     report.record = record
-    report.findings += differing(
-        DATASET_FILE,
-        schema_version=(SCHEMA_VERSION, record.schema_version),
-        record_sha256=(record.sealed().record_sha256, record.record_sha256),
-        decontamination=(decontamination(record.plan, record.build), record.decontamination),
-        lineage=(record.plan.lineage(), record.lineage),
-    )
-    plan = _read(PlanRecord, PLAN_FILE, report, record.plan_sha256)
-    build = _read(BuildRecord, BUILD_FILE, report, record.build_sha256)
-    report.findings += differing(PLAN_FILE, content=(record.plan, plan or record.plan))
-    report.findings += differing(BUILD_FILE, content=(record.build, build or record.build))
-    rows = _read_manifest(record, report)
-    if rows is None:
+    findings += check_plan_and_build(dataset, record)
+    found = read_rows(dataset, record, findings)
+    if found is None:
         return report
-    _check_totals(record, rows, report)
-    _check_certificate(record, rows, report)
-    _check_versions(record, rows, report)
-    report.findings += check_records(dataset, record, rows)
-    found, report.num_uncommitted = check_files(dataset, rows)
-    if quick:
-        report.findings += found
-    else:
-        _read_contents(record, rows, report, on_shard)
-    roots = {record.merkle_root, *(retry.merkle_root for retry in record.retries)}
-    found, report.num_removed = check_tombstones(dataset, roots)
-    report.findings += found
+    rows, manifest_sha256 = found
+    readable = _check_records(report, record, rows)
+    claims = Claims(dataset, manifest_sha256, record.merkle_root)
+    places = _places(report, rows, readable, selection)
+    _read_shards(report, rows, claims, depth, places, on_shard)
+    if not depth.quick and len(readable) == len(rows):
+        findings += check_superseded(dataset, record, rows)
+    found_removed, report.num_removed = check_tombstones(dataset, record)
+    findings += found_removed
     report.notes += uncovered(dataset, record)
+    if selection is not None:
+        report.notes += _other_decoders(record)
+        report.num_removed_samples = count_removed(dataset, selection)
     return report
 
 
-def _read(
-    model: type[AnyModel], path: str, report: AuditReport, sha256: str | None = None
-) -> AnyModel | None:
-    """A JSON document in its canonical form; None, and a finding, if it cannot be read."""
-    try:
-        content = storage.read_bytes(storage.join(report.dataset, path))
-        document = decode(model, content)
-    except FileNotFoundError:
-        report.findings.append(Finding(path, "expected a file, got none"))
-        return None
-    except (ValidationError, UnicodeDecodeError) as error:
-        report.findings.append(Finding(path, f"expected a valid {model.__name__}, got {error}"))
-        return None
-    report.findings += differing(
-        path,
-        sha256=(sha256 or digest(content), digest(content)),
-        canonical_sha256=(digest(encode(document)), digest(content)),
-    )
-    return document
+def _check_records(report: AuditReport, record: DatasetRecord, rows: list[Commit]) -> list[int]:
+    """Add what is wrong with records and listings; the places of rows whose files may be read."""
+    dataset, findings = report.dataset, report.findings
+    findings += check_totals(record, rows)
+    findings += check_certificate(dataset, record, rows)
+    wrong, sound = check_rows(record, rows)
+    findings += wrong
+    findings += check_history(dataset, record, rows)
+    listing = check_listing(dataset, record, rows)
+    findings += [*listing.findings, *check_commits(dataset, rows, listing.missing)]
+    report.notes += listing.notes
+    return sound
 
 
-def _read_manifest(record: DatasetRecord, report: AuditReport) -> list[Commit] | None:
-    try:
-        content = read_manifest_bytes(report.dataset, record)
-    except FileNotFoundError:
-        report.findings.append(Finding(MANIFEST_FILE, "expected a file, got none"))
-        return None
-    report.findings += differing(MANIFEST_FILE, sha256=(record.manifest_sha256, digest(content)))
-    try:
-        return Commit.from_table(read_parquet_bytes(content))
-    except (pa.ArrowException, OSError, ValidationError) as error:
-        report.findings.append(Finding(MANIFEST_FILE, f"expected a table of commits, got {error}"))
-        return None
-
-
-def _check_totals(record: DatasetRecord, rows: list[Commit], report: AuditReport) -> None:
-    try:
-        check_complete(record.plan, record.retries, rows)
-    except AssertionError as error:
-        report.findings.append(Finding(MANIFEST_FILE, f"conservation: {error}"))
-    pairs: dict[str, tuple[Any, Any]] = {
-        name: (value, getattr(record, name)) for name, value in totals(rows, record.retries).items()
-    }
-    report.findings += differing(DATASET_FILE, num_shards=(len(rows), record.num_shards), **pairs)
-
-
-def _check_certificate(record: DatasetRecord, rows: list[Commit], report: AuditReport) -> None:
-    """The canary files by their digests; if they are sound, the certificate by recomputing it."""
-    files = record.certificate.canary_files if record.certificate else {}
-    findings: list[Finding] = []
-    for path, sha256 in files.items():
-        try:
-            content = storage.read_bytes(storage.join(report.dataset, path))
-            findings += differing(path, sha256=(sha256, digest(content)))
-        except FileNotFoundError:
-            findings.append(Finding(path, "expected a file, got none"))
-    report.findings += findings
-    if not findings:
-        try:
-            expected = certificate(report.dataset, record.build, rows)
-            report.findings += differing(DATASET_FILE, certificate=(expected, record.certificate))
-        except (AssertionError, OSError) as error:
-            report.findings.append(Finding(DATASET_FILE, f"certificate: {error}"))
-
-
-def _check_versions(record: DatasetRecord, rows: list[Commit], report: AuditReport) -> None:
-    """All shards are of this layout and were built under the one build record."""
-    for row in rows:
-        report.findings += differing(
-            commit_path(row.shard),
-            schema_version=(SCHEMA_VERSION, row.schema_version),
-            build_sha256=(record.build_sha256, row.build_sha256),
-            format=(_format(record.build), row.shard_file.rpartition(".")[2]),
-        )
-
-
-def _read_contents(
-    record: DatasetRecord,
-    rows: list[Commit],
+def _places(
     report: AuditReport,
+    rows: Sequence[Commit],
+    readable: Sequence[int],
+    selection: Selection | None,
+) -> Sequence[int]:
+    """The shards to look into, by their places in the manifest."""
+    assert report.record is not None
+    if selection is None or not selection.ids:
+        return readable if selection or not report.quick else []
+    try:
+        named = shards_of_ids(report.dataset, report.record, rows, selection.ids)
+    except SetupError as error:
+        # In a dataset that is damaged already, this may be a consequence.
+        if not report.findings:
+            raise
+        report.findings.append(Finding("ledger", str(error)))
+        named = []
+    return [place for place in readable if place in named] if report.quick else readable
+
+
+def _read_shards(
+    report: AuditReport,
+    rows: Sequence[Commit],
+    claims: Claims,
+    depth: Depth,
+    places: Sequence[int],
     on_shard: Callable[[str], None],
 ) -> None:
-    """Read all commits, plan parts, ledgers and shards."""
-    dataset = report.dataset
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for row, found in zip(rows, pool.map(partial(_check_row, dataset), rows), strict=True):
-            report.findings += found
-            on_shard(row.shard_file)
-    report.findings += check_superseded(dataset, record, rows)
-
-
-def _check_row(dataset: str, row: Commit) -> list[Finding]:
-    """What is wrong with one shard, its ledger, plan part and commit."""
-    path, findings = commit_path(row.shard), list[Finding]()
+    """Look into shards, and add what is wrong."""
+    if not places:
+        return
+    assert report.record is not None
+    selection = Selection.parse(depth.samples, depth.seed)
+    work = ShardAudit(claims, depth.quick, selection, _inspect_options(report.record))
     try:
-        content = storage.read_bytes(storage.join(dataset, path))
-        findings += differing(path, sha256=(digest(encode(row)), digest(content)))
-    except FileNotFoundError:
-        findings.append(Finding(path, "expected a file, got none"))
-    return findings + check_shard(dataset, row)
+        results = depth.over_shards(work, places)
+        for place, content in zip(places, results, strict=True):
+            findings, num_samples = unpack_findings(content)
+            report.findings += findings
+            report.num_samples += num_samples
+            on_shard(rows[place].shard_file)
+    finally:
+        work.close()
 
 
-def _format(build: BuildRecord) -> str | None:
-    """The recorded format of the shards."""
-    pack = build.options.get("pack")
-    return pack.get("format") if isinstance(pack, dict) else None
+def _inspect_options(record: DatasetRecord) -> InspectOptions:
+    """The limits that the dataset was built with; each thread has one decoder process."""
+    recorded = record.build.options.get("inspect") or {}
+    try:
+        return InspectOptions.model_validate({**recorded, "decoder_processes": 1})
+    except (TypeError, ValidationError):
+        return InspectOptions(decoder_processes=1)
+
+
+def _other_decoders(record: DatasetRecord) -> list[str]:
+    """A sentence if images were decoded with other versions than they are now."""
+    built = record.build.versions
+    here = {name: version(name) for name in _DECODERS}
+    other = [
+        f"{name} {built[name]} there, {here[name]} here"
+        for name in _DECODERS
+        if built.get(name, here[name]) != here[name]
+    ]
+    if not other:
+        return []
+    return [
+        f"images were decoded with other versions when built ({'; '.join(other)}): where only "
+        "fingerprints differ, that may be why"
+    ]

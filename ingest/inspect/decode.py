@@ -4,7 +4,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import md5, sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ class Inspection:
     """What one image is; plain values, so that it can cross a process boundary."""
 
     sha256: str
+    md5: str
     pixels_sha256: str
     format: str
     width_px: int
@@ -69,6 +70,8 @@ def inspect_picture(content: bytes, max_pixels: int) -> tuple[Inspection, Luma]:
     notes.extend(str(warning.message) for warning in raised)
     inspection = Inspection(
         sha256=sha256(content).hexdigest(),
+        # 0.1 ms: what those have who ask for removals.
+        md5=md5(content, usedforsecurity=False).hexdigest(),
         pixels_sha256=pixel_digest(grey),
         format=image_format,
         width_px=width,

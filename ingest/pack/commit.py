@@ -1,7 +1,6 @@
 """Items of a finished shard -> shard, ledger and commit: written once, the commit last."""
 
 import io
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,10 +10,10 @@ from ingest import storage
 from ingest.inspect.header import EXTENSIONS
 from ingest.pack.arrow import write_arrow
 from ingest.pack.ledger import Item, ledger_table, sample_json
-from ingest.pack.sample import Sample
+from ingest.pack.sample import Sample, WrittenShard
+from ingest.pack.tally import count_copies, count_outcomes
 from ingest.pack.tar import write_tar
 from ingest.spool import Spool
-from schemas.certificate import set_of
 from schemas.manifest import (
     Commit,
     commit_path,
@@ -72,17 +71,18 @@ def read_commits(dataset: str, shards: Iterable[int]) -> list[Commit]:
 def pack_shard(content: ShardContent, spool: Spool, dataset: str, options: PackOptions) -> Commit:
     """Write the files of a shard and commit it; the commit that counts, ours or an earlier one."""
     kept = [item for item in content.items if item.outcome is Outcome.KEPT]
-    with storage.staged(storage.join(dataset, "shards"), options.scratch) as local:
-        with local.open("wb") as file:
-            written = _WRITERS[options.format](_samples(kept, spool), file)
-        shard_file = content_path("shards", content.shard, written.sha256, options.format)
-        storage.publish(local, storage.join(dataset, shard_file))
+    shard_file, written = write_shard(_samples(kept, spool), content.shard, dataset, options)
     for item, offset in zip(kept, written.offsets, strict=True):
         item.offset_bytes = offset
     ledger = _ledger_bytes(content)
     ledger_sha256 = digest(ledger)
     ledger_file = content_path("ledger", content.shard, ledger_sha256, "parquet")
     storage.write_bytes(storage.join(dataset, ledger_file), ledger)
+    ends = [
+        (item.outcome.value, item.match.name if item.match else None)
+        for item in content.items
+        if item.outcome is not None
+    ]
     commit = Commit(
         shard=content.shard,
         build_sha256=content.build_sha256,
@@ -97,13 +97,25 @@ def pack_shard(content: ShardContent, spool: Spool, dataset: str, options: PackO
         num_candidates=content.num_planned,
         num_kept=len(kept),
         image_bytes=sum(item.visit.body.length for item in kept if item.visit and item.visit.body),
-        outcomes=_count(content.items),
-        exact_copies=_copies(content.items, Outcome.DUPLICATE_EXACT),
-        near_copies=_copies(content.items, Outcome.DUPLICATE_NEAR),
+        outcomes=count_outcomes(word for word, _ in ends),
+        exact_copies=count_copies(ends, Outcome.DUPLICATE_EXACT),
+        near_copies=count_copies(ends, Outcome.DUPLICATE_NEAR),
         merkle_root=merkle_root(written.leaves).hex(),
     )
     check_conservation(commit)
     return _publish(commit, dataset)
+
+
+def write_shard(
+    samples: Iterable[Sample], shard: int, dataset: str, options: PackOptions
+) -> tuple[str, WrittenShard]:
+    """Write the file of a shard under the name of its content; its path, and what was written."""
+    with storage.staged(storage.join(dataset, "shards"), options.scratch) as local:
+        with local.open("wb") as file:
+            written = _WRITERS[options.format](samples, file)
+        path = content_path("shards", shard, written.sha256, options.format)
+        storage.publish(local, storage.join(dataset, path))
+    return path, written
 
 
 def check_conservation(commit: Commit) -> None:
@@ -154,14 +166,3 @@ def _ledger_bytes(content: ShardContent) -> bytes:
     table = ledger_table(content.items, content.shard, content.generation)
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def _copies(items: list[Item], outcome: Outcome) -> dict[str, int]:
-    """Removed copies by evaluation set."""
-    found = (item.match.name for item in items if item.outcome is outcome and item.match)
-    return dict(sorted(Counter(set_of(name) for name in found).items()))
-
-
-def _count(items: list[Item]) -> dict[str, int]:
-    counted = Counter(item.outcome for item in items if item.outcome is not None)
-    return {outcome.value: counted[outcome] for outcome in Outcome if counted[outcome]}

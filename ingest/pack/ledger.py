@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
@@ -14,11 +13,14 @@ from ingest.evaluation_index.match import Match
 from ingest.evaluation_index.search import MIN_QUERY_TEXTURE, VIEWS
 from ingest.fetch.visit import Visit
 from ingest.inspect.decode import Inspection
+from ingest.pack.provenance import provenance_json
 from schemas.candidate import Candidate
 from schemas.ledger import LedgerRow
 from schemas.outcome import Outcome
 
 _MAX_HEADER_CHARS = 1000
+_COLUMNS = tuple(LedgerRow.model_fields)
+INSPECTION_COLUMNS = _COLUMNS[_COLUMNS.index("sha256") : _COLUMNS.index("trimmed_phash") + 1]
 
 
 @dataclass
@@ -30,7 +32,9 @@ class Item:
     detail: str | None = None
     visit: Visit | None = None
     inspection: Inspection | None = None
+    # Of the original, if a smaller copy is packed.
     original_sha256: str | None = None
+    original_md5: str | None = None
     match: Match | None = None
     preview: bytes | None = None
     offset_bytes: int | None = None
@@ -55,15 +59,14 @@ def sample_json(item: Item) -> bytes:
     """The stable provenance of a kept item; nothing in it varies between runs."""
     candidate, inspection = item.candidate, item.inspection
     assert inspection is not None
-    body = _body(item)
-    return orjson.dumps(
+    return provenance_json(
         {
             "id": candidate.id,
             "source": candidate.source,
             "row": candidate.row,
             "url": candidate.url,
             "carrier": candidate.carrier.value,
-            "num_bytes": body,
+            "num_bytes": _body(item),
             "sha256": inspection.sha256,
             "original_sha256": item.original_sha256,
             "format": inspection.format,
@@ -75,9 +78,8 @@ def sample_json(item: Item) -> bytes:
             "exif_date": inspection.exif_date,
             "phash": inspection.views[0].code.hex(),
             "texture": inspection.views[0].texture,
-            "columns": orjson.Fragment(candidate.columns or b"{}"),
-        },
-        option=orjson.OPT_SORT_KEYS,
+            "columns": candidate.columns,
+        }
     )
 
 
@@ -101,7 +103,7 @@ def _row(item: Item, shard: int, generation: int) -> tuple[Any, ...]:
         _clip(item.detail),
         *_visit_values(item.visit or _NO_VISIT),
         length,
-        *_inspection_values(item.inspection, item.original_sha256),
+        *inspection_values(item.inspection, item.original_sha256, item.original_md5),
         *_match_values(item),
         item.preview,
         shard,
@@ -142,16 +144,20 @@ def _visit_values(visit: Visit) -> tuple[Any, ...]:
     )
 
 
-def _inspection_values(
-    inspection: Inspection | None, original_sha256: str | None
+def inspection_values(
+    inspection: Inspection | None, original_sha256: str | None, original_md5: str | None
 ) -> tuple[Any, ...]:
-    """`sha256` to `trimmed_phash`."""
+    """The values of `INSPECTION_COLUMNS`, `sha256` to `trimmed_phash`.
+
+    Digests of the original are those of what a smaller copy was made from, if one is packed.
+    """
     if inspection is None:
-        return (None,) * 9 + ((),) + (None,) * 4
+        return (None,) * 10 + ((),) + (None,) * 4
     plain, *trimmed = inspection.views
     return (
         inspection.sha256,
         original_sha256,
+        original_md5 or inspection.md5,
         inspection.format,
         inspection.width_px,
         inspection.height_px,

@@ -1,9 +1,9 @@
 """The records around the shards: `build.json` before the first, manifest and seal at the end."""
 
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
-from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
 
@@ -13,7 +13,8 @@ from ingest import storage
 from ingest.canary_run import num_batches, read_results
 from ingest.errors import SetupError
 from ingest.options_record import option_differences
-from ingest.pack.commit import check_conservation
+from ingest.pack.conservation import check_complete, totals
+from ingest.pack.sweep import sweep_leftovers, sweep_records
 from schemas.arrow import read_parquet_bytes
 from schemas.certificate import Certificate, CopyCounts, certify
 from schemas.evaluation import EvalIndexRecord
@@ -23,21 +24,26 @@ from schemas.manifest import (
     FINGERPRINT_VERSION,
     MANIFEST_FILE,
     PLAN_FILE,
+    REPACKS,
     BuildRecord,
     Commit,
     DatasetRecord,
     PlanRecord,
+    RepackRecord,
     RetryRecord,
     decode,
     digest,
     encode,
-    former_manifest_path,
+    former_manifests,
+    repack_path,
     retry_path,
+    version_of,
 )
-from schemas.merkle import dataset_root
 from schemas.options import BuildOptions
 from schemas.outcome import Outcome
 
+# What a repack has done of a shard, as long as it is not finished: `ingest.removal.rewrite`.
+STAGED = re.compile(r"\d{4,}-[0-9a-f]{12}-\d{5,}\.json")
 NOT_DECONTAMINATED = "not decontaminated"
 _VERSIONED = ("uncurated", "numpy", "pillow", "pyarrow", "pycurl", "simplejpeg")
 
@@ -83,16 +89,20 @@ def read_manifest(dataset: str) -> list[Commit]:
 def read_manifest_bytes(dataset: str, seal: DatasetRecord | None) -> bytes:
     """The manifest that belongs to a seal; raises FileNotFoundError.
 
-    While a retry is being sealed its manifest is there before its seal: the former one counts.
+    While a retry or repack is being sealed its manifest is there before its seal: the former one
+    counts.
     """
     content = storage.read_bytes(storage.join(dataset, MANIFEST_FILE))
     if seal is None or digest(content) == seal.manifest_sha256:
         return content
-    try:
-        former = storage.read_bytes(storage.join(dataset, former_manifest_path(len(seal.retries))))
-    except FileNotFoundError:
-        return content
-    return former if digest(former) == seal.manifest_sha256 else content
+    for path in former_manifests(seal):
+        try:
+            former = storage.read_bytes(storage.join(dataset, path))
+        except FileNotFoundError:
+            continue
+        if digest(former) == seal.manifest_sha256:
+            return former
+    return content
 
 
 def seal_dataset(dataset: str, commits: Sequence[Commit]) -> DatasetRecord:
@@ -101,7 +111,8 @@ def seal_dataset(dataset: str, commits: Sequence[Commit]) -> DatasetRecord:
     build_bytes = storage.read_bytes(storage.join(dataset, BUILD_FILE))
     plan, build = decode(PlanRecord, plan_bytes), decode(BuildRecord, build_bytes)
     rows, retries = sorted(commits, key=lambda commit: commit.shard), read_retries(dataset)
-    check_complete(plan, retries, rows)
+    repacks = read_repacks(dataset)
+    check_complete(plan, retries, repacks, rows)
     manifest = manifest_bytes(rows)
     storage.write_bytes(storage.join(dataset, MANIFEST_FILE), manifest)
     record = DatasetRecord(
@@ -114,10 +125,15 @@ def seal_dataset(dataset: str, commits: Sequence[Commit]) -> DatasetRecord:
         certificate=certificate(dataset, build, rows),
         lineage=plan.lineage(),
         retries=retries,
+        repacks=repacks,
+        version=version_of(retries, repacks),
         num_shards=len(rows),
         **totals(rows, retries),
     ).sealed()
     storage.write_bytes(storage.join(dataset, DATASET_FILE), encode(record))
+    # Only now is it sure that no attempt is under way.
+    sweep_leftovers(dataset, rows)
+    sweep_records(dataset, rows)
     return record
 
 
@@ -137,77 +153,14 @@ def certificate(dataset: str, build: BuildRecord, rows: Sequence[Commit]) -> Cer
         outcomes.update(row.outcomes)
         exact.update(row.exact_copies)
         near.update(row.near_copies)
-    looked_up = (Outcome.KEPT, Outcome.DUPLICATE_EXACT, Outcome.DUPLICATE_NEAR)
+    # What was removed later had been looked up too; copies of other indices' sets are not ours.
+    looked_up = (Outcome.KEPT, Outcome.DUPLICATE_EXACT, Outcome.DUPLICATE_NEAR, Outcome.REMOVED)
     counts = CopyCounts(
-        num_candidates=sum(outcomes[word] for word in looked_up), exact=exact, near=near
+        num_candidates=sum(outcomes[word] for word in looked_up),
+        exact={name: exact[name] for name in index.sets if exact[name]},
+        near={name: near[name] for name in index.sets if near[name]},
     )
     return certify(index, build.options["match"], counts, results, digests)
-
-
-def totals(rows: Sequence[Commit], retries: Sequence[RetryRecord]) -> dict[str, Any]:
-    """What the commits of a dataset add up to: fields of DatasetRecord.
-
-    Of a candidate that was retried only the last outcome counts.
-    """
-    outcomes: Counter[str] = Counter()
-    for row in rows:
-        outcomes.update(row.outcomes)
-    for retry in retries:
-        outcomes.subtract(retry.superseded)
-    return {
-        "num_candidates": outcomes.total(),
-        "num_kept": sum(row.num_kept for row in rows),
-        "image_bytes": sum(row.image_bytes for row in rows),
-        "outcomes": {word.value: outcomes[word] for word in Outcome if outcomes[word]},
-        "merkle_root": dataset_root(
-            [(row.shard, bytes.fromhex(row.merkle_root)) for row in rows]
-        ).hex(),
-    }
-
-
-def check_complete(
-    plan: PlanRecord, retries: Sequence[RetryRecord], rows: Sequence[Commit]
-) -> None:
-    """Raise AssertionError unless these are all shards and conserve the planned candidates.
-
-    Those of each generation hold what was planned for it; and what retries took up again, and no
-    more, is counted once again, so that the last outcomes add up to the plan's candidates.
-    """
-    numbers = [row.shard for row in rows]
-    expected = plan.num_shards + sum(retry.num_shards for retry in retries)
-    if numbers != list(range(expected)):
-        raise AssertionError(f"expected shards 0 to {expected - 1}, got {numbers[:20]}")
-    for row in rows:
-        check_conservation(row)
-    _check_generation(plan, rows[: plan.num_shards])
-    for retry in retries:
-        _check_generation(retry, rows[retry.first_shard :][: retry.num_shards])
-        again = sum(retry.superseded.values())
-        if again != retry.num_candidates:
-            raise AssertionError(
-                f"generation {retry.generation}: expected {retry.num_candidates} superseded "
-                f"outcomes, got {again}"
-            )
-    found = totals(rows, retries)
-    negative = any(count < 0 for count in found["outcomes"].values())
-    if found["num_candidates"] != plan.num_candidates or negative:
-        raise AssertionError(
-            f"expected {plan.num_candidates} candidates with one outcome each, got {found}"
-        )
-
-
-def _check_generation(planned: PlanRecord | RetryRecord, rows: Sequence[Commit]) -> None:
-    count = sum(row.num_candidates for row in rows)
-    if count != planned.num_candidates:
-        raise AssertionError(f"expected {planned.num_candidates} planned candidates, got {count}")
-    parts = parts_digest([row.plan_sha256 for row in rows])
-    if parts != planned.parts_sha256:
-        raise AssertionError(f"expected plan parts {planned.parts_sha256}, got {parts}")
-
-
-def parts_digest(digests: Sequence[str]) -> str:
-    """SHA-256 over the digests of plan parts, in order."""
-    return sha256(b"".join(map(bytes.fromhex, digests))).hexdigest()
 
 
 def read_retries(dataset: str) -> tuple[RetryRecord, ...]:
@@ -219,6 +172,32 @@ def read_retries(dataset: str) -> tuple[RetryRecord, ...]:
             retries.append(decode(RetryRecord, storage.read_bytes(uri)))
         except FileNotFoundError:
             return tuple(retries)
+
+
+def read_repacks(dataset: str) -> tuple[RepackRecord, ...]:
+    """The repacks of a dataset in order, the last one finished or not."""
+    repacks: list[RepackRecord] = []
+    while True:
+        uri = storage.join(dataset, repack_path(len(repacks) + 1))
+        try:
+            repacks.append(decode(RepackRecord, storage.read_bytes(uri)))
+        except FileNotFoundError:
+            return tuple(repacks)
+
+
+def is_repacking(dataset: str, seal: DatasetRecord) -> bool:
+    """Whether a repack has written files that no record names yet, or is not finished."""
+    names = storage.list_names(storage.join(dataset, REPACKS))
+    return any(map(STAGED.fullmatch, names)) or len(read_repacks(dataset)) > len(seal.repacks)
+
+
+def check_no_repack(dataset: str, seal: DatasetRecord) -> None:
+    """Raise SetupError while a repack is not finished."""
+    if len(read_repacks(dataset)) > len(seal.repacks):
+        raise SetupError(
+            f"expected a finished dataset, a repack of {dataset} is under way: run "
+            "`uncurated repack` again, which continues"
+        )
 
 
 def manifest_bytes(rows: Sequence[Commit]) -> bytes:

@@ -14,6 +14,10 @@ PARTIAL_SUFFIX = ".partial"
 class LocalStore(Store):
     """A local file system."""
 
+    def read_many(self, paths: list[str]) -> list[bytes]:
+        # A third of the time that fsspec takes: commits are a hundred thousand small files.
+        return [Path(path).read_bytes() for path in paths]
+
     def list_sizes(self, path: str) -> Iterator[tuple[str, int]]:
         folders = [path]
         while folders:

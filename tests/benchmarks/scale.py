@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from ingest.pack.seal import begin_build, parts_digest, seal_dataset
+from ingest.pack.conservation import parts_digest
+from ingest.pack.seal import begin_build, seal_dataset
 from ingest.pack.tar import write_tar
 from schemas.candidate import Candidate
 from schemas.ledger import LedgerRow

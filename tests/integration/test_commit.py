@@ -90,8 +90,8 @@ def test_a_lost_plan_row_fails_the_seal(serve, tmp_path, monkeypatch):
     web = serve(picture_site(NUM_PICTURES))
     dataset, options = planned(web, tmp_path)
 
-    def lossy(dataset, shard):
-        candidates, digest = read_plan_part(dataset, shard)
+    def lossy(dataset, path):
+        candidates, digest = read_plan_part(dataset, path)
         return candidates[1:], digest
 
     monkeypatch.setattr("ingest.work_unit.read_plan_part", lossy)

@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
@@ -114,7 +115,7 @@ def test_the_command_prints_the_certificate_and_writes_it_as_json(world, tmp_pat
     page = tmp_path / "removed.html"
     arguments = (f"--html={page}", f"--eval-set=bench={folder / 'eval'}")
     assert uncurated("certificate", folder / "clean", *arguments).returncode == 0
-    assert page.read_text().count("<figure>") == bench.near_copies
+    assert page.read_text().count('<figure class="pair">') == bench.near_copies
     assert page.read_text().count("data:image/jpeg") == 2 * bench.near_copies
     refused = uncurated("certificate", folder / "dirty")
     assert refused.returncode == 2
@@ -150,3 +151,36 @@ def test_a_later_decontamination_removes_the_same_by_tombstones(world, name):
     path = next((dirty / "tombstones").iterdir())
     path.write_bytes(path.read_bytes()[:-1])
     assert f"tombstones/{path.name}: sha256" in uncurated("audit", dirty).stdout
+
+
+def test_a_repack_takes_later_copies_out_of_the_shards_and_keeps_their_provenance(world, tmp_path):
+    folder, _ = world
+    dataset = shutil.copytree(folder / "dirty", tmp_path / "d")
+    before = {row["id"]: row for row in ledger_of(dataset)}
+    shutil.rmtree(dataset / "tombstones", ignore_errors=True)
+    shutil.rmtree(dataset / "certificates", ignore_errors=True)
+    arguments = ("decontaminate", dataset, f"--eval-index={folder / 'eval.index'}")
+    assert uncurated(*arguments).returncode == 0
+    tombstones = {
+        row["id"]: row
+        for path in (dataset / "tombstones").iterdir()
+        for row in pq.read_table(path).to_pylist()
+    }
+    repacked = uncurated("repack", dataset)
+    assert repacked.returncode == 0, repacked.stderr
+    audited = uncurated("audit", dataset, "--samples=all")
+    assert audited.returncode == 0, audited.stdout
+    record = record_of(dataset)
+    assert record.version == "2.0.0"
+    assert sum(record.repacks[0].removed.values()) == len(tombstones)
+    for row in ledger_of(dataset):
+        old, tombstone = before[row["id"]], tombstones.get(row["id"])
+        assert (row["url"], row["sha256"], row["md5"]) == (old["url"], old["sha256"], old["md5"])
+        assert row["outcome"] == (tombstone or old)["outcome"]
+        if tombstone:
+            assert row["nearest_eval"] == tombstone["nearest_eval"]
+            assert row["offset_bytes"] is None
+    again = uncurated(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert "0 of" in again.stdout
+    assert uncurated("audit", dataset).returncode == 0

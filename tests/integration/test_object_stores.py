@@ -2,10 +2,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import storage
+from ingest.audit.selection import Selection
 from ingest.audit.verify import audit
 from ingest.miniweb.server import MiniWeb
 from schemas.manifest import DatasetRecord, decode
-from tests.building import ALLOW, HOST, build, picture_site, uncurated, write_urls
+from tests.building import ALLOW, HOST, build, picture_site, record_of, uncurated, write_urls
 
 NUM_PICTURES = 40
 OPTIONS = ("--shard-candidates=4", "--decoder-processes=1", "--connections=4")
@@ -20,9 +21,17 @@ def table(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def local(table, tmp_path_factory):
-    """The record of a dataset on local disk."""
-    return build(tmp_path_factory.mktemp("local") / "dataset", f"--input={table}", *OPTIONS)
+def local_dataset(table, tmp_path_factory):
+    """A dataset on local disk."""
+    dataset = tmp_path_factory.mktemp("local") / "dataset"
+    build(dataset, f"--input={table}", *OPTIONS)
+    return dataset
+
+
+@pytest.fixture
+def local(local_dataset):
+    """Its record."""
+    return record_of(local_dataset)
 
 
 def build_at(dataset, table):
@@ -45,6 +54,20 @@ def uncommitted(dataset):
         for commit in commits_at(dataset)
         for path in (commit["shard_file"], commit["ledger_file"])
     }
+
+
+def upload(folder, dataset):
+    for path in storage.list_files(str(folder)):
+        storage.write_bytes(f"{dataset}/{path}", (folder / path).read_bytes())
+    return dataset
+
+
+def kept_ids(dataset):
+    for commit in commits_at(dataset):
+        with storage.open_input(storage.join(dataset, commit["ledger_file"])) as file:
+            table = pq.read_table(file, columns=["id", "outcome"])
+        rows = zip(table["id"].to_pylist(), table["outcome"].to_pylist(), strict=True)
+        yield from (one for one, outcome in rows if outcome == "kept")
 
 
 def commits_at(dataset):
@@ -79,23 +102,38 @@ def test_faults_of_a_store_change_nothing(kind, table, local, tmp_path, object_s
     assert num_faults > 5
     assert record.merkle_root == local.merkle_root
     assert audited.returncode == 0, audited.stdout + audited.stderr
-    assert audit(dataset).num_uncommitted == len(uncommitted(dataset))
+    assert uncommitted(dataset) == set()
 
 
 @pytest.mark.parametrize("kind", ["gs", "s3"])
-def test_what_a_crash_left_is_told_and_no_shard(kind, table, tmp_path, object_store):
+def test_what_a_crash_left_is_told_and_swept_by_the_next_build(kind, table, tmp_path, object_store):
     dataset = f"{object_store(kind).bucket}/{tmp_path.name}/dataset"
-    build_at(dataset, table)
-    left = ("shards/.parts/0123456789abcdef/00", "shards/00000-unnamed.tar", "ledger/x.parquet")
+    record = build_at(dataset, table)
+    left = (
+        *("shards/.parts/0123456789abcdef/00", "shards/00000-0123456789ab.tar"),
+        "ledger/00000-0123456789ab.parquet",
+    )
     for path in left:
         storage.write_bytes(storage.join(dataset, path), b"left over")
     assert uncommitted(dataset) == set(left)
-    report = audit(dataset)
-    assert report.num_uncommitted == len(left)
-    assert report.findings == []
-    audited = uncurated("audit", dataset)
-    assert audited.returncode == 0
-    assert "3" in audited.stdout
+    found = {str(one) for one in audit(dataset, quick=True).findings}
+    assert found == {f"{path}: expected in no record, got a file" for path in left}
+    assert build_at(dataset, table) == record
+    assert uncommitted(dataset) == set()
+    assert audit(dataset).findings == []
+
+
+def test_some_samples_are_audited_by_range_requests(table, local_dataset, tmp_path, object_store):
+    store = object_store("gs")
+    build(tmp_path / "arrow", f"--input={table}", *OPTIONS, "--format=arrow")
+    for kind, folder in (("tar", local_dataset), ("arrow", tmp_path / "arrow")):
+        dataset = upload(folder, f"{store.bucket}/{tmp_path.name}/{kind}")
+        finished = uncurated("audit", dataset, "--quick", "--samples=20%", "--seed=1")
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        expected = sum(Selection.parse("20%", 1).takes(one) for one in kept_ids(dataset))
+        assert 0 < expected < NUM_PICTURES
+        assert f"samples checked (20%): {expected}\n" in finished.stdout
+        assert f"{expected} samples, other contents not" in finished.stdout
 
 
 def test_a_bucket_that_is_not_there_is_one_sentence(table, object_store):

@@ -9,6 +9,7 @@ from ingest.errors import SetupError
 from ingest.plan_part import read_plan, read_plan_part, seal_plan
 from pipelines.plan import plan
 from schemas.candidate import Candidate
+from schemas.manifest import plan_part_path
 from schemas.options import PlanOptions
 from schemas.outcome import Outcome
 from tests.building import uncurated
@@ -44,12 +45,13 @@ def test_every_row_is_in_exactly_one_part_in_shuffled_order(tables, dataset):
         ("a.csv", 700),
         ("b.csv", 300),
     ]
-    candidates = [one for shard in range(10) for one in read_plan_part(dataset, shard)[0]]
+    parts = [read_plan_part(dataset, plan_part_path(shard))[0] for shard in range(10)]
+    candidates = [one for part in parts for one in part]
     urls = [one.url for one in candidates]
     assert sorted(urls) == sorted(f"http://a.example/{n}.jpg" for n in range(1000))
     assert urls != sorted(urls)
     assert all(Candidate.model_validate(one.model_dump()) == one for one in candidates)
-    sizes = [len(read_plan_part(dataset, shard)[0]) for shard in range(10)]
+    sizes = [len(part) for part in parts]
     assert all(50 < size < 150 for size in sizes)
     table = pq.read_table(Path(dataset, "plan", "00000.parquet"))
     assert table.schema.equals(Candidate.arrow_schema())
@@ -77,7 +79,7 @@ def test_an_empty_table_gives_one_empty_part(tmp_path, dataset):
     table = write_table(tmp_path / "empty.csv", 0, 0)
     record = plan(PlanOptions(input=(table,)), dataset, RUNNER)
     assert (record.num_candidates, record.num_shards) == (0, 1)
-    assert read_plan_part(dataset, 0)[0] == []
+    assert read_plan_part(dataset, plan_part_path(0))[0] == []
 
 
 def test_more_shards_than_candidates_gives_empty_parts_too(tmp_path, dataset):
@@ -119,7 +121,7 @@ def test_a_plan_has_the_rows_that_cannot_be_used_too(tmp_path, dataset):
     )
     record = plan(PlanOptions(input=(f"{tmp_path}/t.csv",)), dataset, RUNNER)
     assert (record.num_rows, record.num_candidates) == (7, 7)
-    planned, digest_of_part = read_plan_part(dataset, 0)
+    planned, digest_of_part = read_plan_part(dataset, plan_part_path(0))
     problems = {one.row: one.problem for one in planned}
     malformed = Outcome.MALFORMED_ROW
     expected = [None, Outcome.INVALID_URL, malformed, malformed, malformed, None, None]

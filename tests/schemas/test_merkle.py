@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from schemas.merkle import (
     EMPTY_ROOT,
+    Tree,
     dataset_root,
     inclusion_proof,
     merkle_root,
@@ -72,3 +73,14 @@ def test_dataset_root_does_not_depend_on_the_order_of_shards_but_on_their_number
     roots = [(0, b"a" * 32), (1, b"b" * 32)]
     assert dataset_root(roots) == dataset_root(roots[::-1])
     assert dataset_root(roots) != dataset_root([(0, b"b" * 32), (1, b"a" * 32)])
+
+
+@given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=70), st.data())
+def test_a_tree_gives_the_proofs_of_all_its_leaves(leaves, data):
+    tree = Tree(leaves)
+    index = data.draw(st.integers(0, len(leaves) - 1))
+    assert len(tree) == len(leaves)
+    assert tree.proof(index) == inclusion_proof(leaves, index)
+    assert root_from_proof(leaves[index], index, len(leaves), tree.proof(index)) == tree.root
+    with pytest.raises(IndexError, match="expected a leaf from 0 to"):
+        tree.proof(len(leaves))

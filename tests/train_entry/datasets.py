@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ingest.pack.arrow import write_arrow
-from ingest.pack.seal import manifest_bytes, totals
+from ingest.pack.conservation import totals
+from ingest.pack.seal import manifest_bytes
 from ingest.pack.tar import write_tar
 from schemas.ledger import LedgerRow
 from schemas.manifest import (
@@ -20,6 +21,7 @@ from schemas.manifest import (
     PlanRecord,
     RetryRecord,
     content_path,
+    decode,
     digest,
     encode,
     plan_part_path,
@@ -126,6 +128,17 @@ def add_retry(folder, images, kind="tar"):
     )
     seal(folder, commits, (retry,))
     return ids
+
+
+def replace_ledger(folder, shard, table):
+    """Put another ledger part in the place of one, and seal the dataset anew."""
+    folder = Path(folder)
+    old = decode(DatasetRecord, (folder / "dataset.json").read_bytes())
+    commits = Commit.from_table(pq.read_table(folder / "manifest.parquet"))
+    path = folder / commits[shard].ledger_file
+    pq.write_table(table, path)
+    commits[shard] = commits[shard].model_copy(update={"ledger_bytes": path.stat().st_size})
+    seal(folder, commits, old.retries)
 
 
 def add_tombstones(folder, ids, shard_of, name=DIGEST):

@@ -189,3 +189,11 @@ def test_a_shard_without_a_readable_ledger_is_checked_by_its_digest(shard):
     content, commit, _ = shard
     assert findings_of(content, commit, None) == []
     assert len(findings_of(content + b"x", commit, None)) == 2
+
+
+def test_a_column_name_that_is_no_utf_8_is_a_finding_and_no_crash(shard):
+    content, commit, rows = shard
+    forged = content.replace(b"extension", b"extensio\xff")
+    assert forged != content
+    found = findings_of(forged, resealed(forged, commit), rows)
+    assert any("expected an Arrow file, got schema: expected" in one for one in found), found

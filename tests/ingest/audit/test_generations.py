@@ -9,7 +9,8 @@ import pytest
 from ingest.audit.verify import audit
 from ingest.miniweb.server import MiniWeb
 from ingest.miniweb.site import Site, image_page
-from ingest.pack.seal import manifest_bytes, parts_digest, read_manifest
+from ingest.pack.conservation import parts_digest
+from ingest.pack.seal import manifest_bytes, read_manifest
 from schemas.manifest import (
     commit_path,
     digest,
@@ -106,11 +107,27 @@ def test_until_the_new_seal_is_there_the_old_one_is_valid_whatever_the_manifest(
     seal = (copied / "dataset.json").read_bytes()
     # As a build leaves it that is killed between manifest and seal.
     shutil.copy(copied / former_seal_path(1), copied / "dataset.json")
-    assert findings_of(copied) == []
+    # Or as someone leaves it who puts the former seal back, which must not pass.
+    assert findings_of(copied) == [
+        "generations/0002.json: expected in the seal, got a retry that is in none although all its "
+        "shards are there"
+    ]
     assert len(read_manifest(str(copied))) == record_of(copied).num_shards
     assert uncurated("retry", copied, "--outcomes=http_5xx").returncode == 0
     assert (copied / "dataset.json").read_bytes() == seal
     assert findings_of(copied) == []
+
+
+def test_a_retry_under_way_is_a_note(copied):
+    shutil.copy(copied / former_seal_path(1), copied / "dataset.json")
+    (copied / commit_path(len(read_manifest(str(copied))))).unlink()
+    (copied / "shards" / "00000-0123456789ab.tar").write_bytes(b"of another shard")
+    report = audit(str(copied))
+    assert [str(one) for one in report.findings] == [
+        "shards/00000-0123456789ab.tar: expected in no record, got a file"
+    ]
+    assert report.notes[0].startswith("retry 2 is under way: it is not part of the seal yet")
+    assert report.notes[1].endswith("files of what is under way are in no record yet")
 
 
 @pytest.mark.parametrize("generation", [0, 1])

@@ -149,14 +149,35 @@ def test_another_schema_version_is_refused_with_both_sides(copied):
     assert "dataset.json: schema_version: expected 1, got 999" in findings_of(copied)
 
 
-def test_files_of_interrupted_attempts_are_a_note_and_no_finding(copied):
+def test_a_file_that_no_record_names_is_found(copied):
     (copied / "shards" / "00000-000000000000.tar").write_bytes(b"half")
+    assert findings_of(copied) == [
+        "shards/00000-000000000000.tar: expected in no record, got a file"
+    ]
+
+
+def test_what_is_no_part_of_the_dataset_is_a_note(copied):
+    (copied / "notes.txt").write_bytes(b"mine")
     report = audit(str(copied))
     assert report.findings == []
-    assert report.num_uncommitted == 1
+    assert report.notes == ["no part of the dataset: notes.txt"]
 
 
 def test_what_is_no_dataset_is_told_so(tmp_path):
     finished = uncurated("audit", tmp_path)
     assert finished.returncode == 1
     assert "dataset.json: expected a file, got none" in finished.stdout
+
+
+def test_a_column_name_that_is_no_utf_8_is_a_finding_and_no_crash(copied):
+    commit = next(commit for commit in commits_of(copied) if commit.num_kept)
+    for name in (commit.ledger_file, commit.plan_file, "manifest.parquet"):
+        content = (copied / name).read_bytes()
+        column = b"image_bytes" if name == "manifest.parquet" else b"carrier"
+        spoiled = content.replace(column, column[:-1] + b"\xff")
+        assert spoiled != content
+        (copied / name).write_bytes(spoiled)
+        found = findings_of(copied)
+        assert any(one.startswith(f"{name}: expected a ") and "utf-8" in one for one in found)
+        (copied / name).write_bytes(content)
+    assert findings_of(copied) == []

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.pack.seal import check_complete, parts_digest, totals
+from ingest.pack.conservation import check_complete, parts_digest, totals
 from schemas.manifest import Commit, PlanRecord, RetryRecord, generation_of
 
 WORDS = ("kept", "timeout", "dns", "http_404")
@@ -77,7 +77,7 @@ def histories(draw):
 @settings(derandomize=True)
 def test_the_last_outcomes_of_all_generations_add_up_to_the_plan(history):
     plan, retries, rows, fates = history
-    check_complete(plan, retries, rows)
+    check_complete(plan, retries, (), rows)
     found = totals(rows, retries)
     assert found["num_candidates"] == plan.num_candidates
     assert found["outcomes"] == {word: fates.count(word) for word in WORDS if word in fates}
@@ -95,4 +95,4 @@ def test_a_false_count_of_superseded_outcomes_is_noticed(history, word, error):
     superseded[word] = superseded.get(word, 0) + error
     retries[-1] = retries[-1].model_copy(update={"superseded": superseded})
     with pytest.raises(AssertionError):
-        check_complete(plan, retries, rows)
+        check_complete(plan, retries, (), rows)

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Collection, Sequence
 
-from ingest.audit.gallery import Picture
 from ingest.errors import InspectError, SetupError
 from ingest.evaluation_index.search import EvaluationIndex
 from ingest.evaluation_index.sources import parse_eval_set, read_images
 from ingest.inspect.decode import configure_pillow, small_picture
 from ingest.pack.ledger import encode_preview
+from ingest.page.pairs import Picture
 
 logger = logging.getLogger(__name__)
 

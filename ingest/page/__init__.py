@@ -1,0 +1,1 @@
+"""The page of a report: one file without scripts that needs no server and asks for nothing."""
