@@ -34,8 +34,11 @@ _CONFIG: dict[str, Any] = {
 _OPENING = re.compile(r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>")
 # What a drawing says of its parts: the whole has a name, and its numbers are in a table.
 _PARTS = re.compile(r" (?:role|aria-[a-z]+)=\"[^\"]*\"")
-# https://www.w3.org/TR/xml/#charsets
-_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# What XML may not have (https://www.w3.org/TR/xml/#charsets) aborts the whole process; characters
+# of two UTF-16 units are an error where Vega shortens a label between them.
+_NOT_DRAWN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff\U00010000-\U0010ffff]"
+)
 _AXIS_NUMBERS = {"format": "~s"}
 
 
@@ -67,20 +70,20 @@ def draw(spec: Mapping[str, Any], title: str) -> Markup:
         "config": _CONFIG,
         **spec,
     }
-    svg = vl_convert.vegalite_to_svg(_as_xml(whole), vl_version=_VERSION)
+    svg = vl_convert.vegalite_to_svg(_drawable(whole), vl_version=_VERSION)
     svg = _PARTS.sub("", svg)
     start = f'role="img" aria-label="{escape(title)}" class="chart">'
     # vl-convert has escaped all texts.
     return Markup(_OPENING.sub(lambda found: f'<svg viewBox="{found[1]}" {start}', svg, count=1))
 
 
-def _as_xml(value: Any) -> Any:
-    """The same without characters that XML may not have: one of them aborts the whole process."""
+def _drawable(value: Any) -> Any:
+    """The same without characters that cannot be drawn; tables have them all."""
     if isinstance(value, str):
-        return _NOT_XML.sub("\ufffd", value)
+        return _NOT_DRAWN.sub("\ufffd", value)
     if isinstance(value, Mapping):
-        return {name: _as_xml(one) for name, one in value.items()}
-    return [_as_xml(one) for one in value] if isinstance(value, list) else value
+        return {name: _drawable(one) for name, one in value.items()}
+    return [_drawable(one) for one in value] if isinstance(value, list) else value
 
 
 def bars(title: str, counts: Mapping[str, int], unit: str, note: str = "") -> Chart:
@@ -275,7 +278,8 @@ def _share(count: int, total: int) -> str:
 
 
 def _clip(text: str, most: int = 40) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+    drawn = _NOT_DRAWN.sub("\ufffd", text)
+    return drawn if len(drawn) <= most else drawn[: most - 1] + "…"
 
 
 def _distinct(values: list[dict[str, Any]]) -> list[dict[str, Any]]:

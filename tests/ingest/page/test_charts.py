@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ingest.page.charts import Interval, bars, columns, histogram, intervals, size_labels
@@ -11,6 +11,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
 @settings(max_examples=15)
+@example({"00000000000000000000\U00010000@": 0}, "")
 @given(st.dictionaries(texts, st.integers(0, 10**12), min_size=1, max_size=5), texts)
 def test_whatever_names_say_the_drawing_stays_a_drawing(counts, title):
     chart = bars(title, counts, "images")
@@ -21,6 +22,14 @@ def test_whatever_names_say_the_drawing_stays_a_drawing(counts, title):
 @pytest.mark.parametrize("odd", ["\x00", "\x1b[0m", "\ud800", "\ufffe", "\uffff", "\u202e", ""])
 def test_no_character_can_abort_the_process_that_draws(odd):
     assert_harmless(str(bars(odd, {odd: 1, "b": 2}, odd).svg))
+
+
+def test_a_label_is_never_cut_within_a_character():
+    for length in range(10, 40):
+        name = "0" * length + "\U00010000@" * 20
+        chart = bars("t", {name: 1}, "images")
+        assert_harmless(str(chart.svg))
+        assert chart.table.rows[0][0] == name
 
 
 def test_a_hostile_name_is_shown_as_text():
