@@ -52,15 +52,9 @@ def check_rows(record: DatasetRecord, rows: Sequence[Commit]) -> tuple[list[Find
     """
     findings: list[Finding] = []
     sound: list[int] = []
-    extension = _format(record.build)
+    recorded_format = _format(record.build)
     for place, row in enumerate(rows):
-        if row.schema_version != SCHEMA_VERSION or row.build_sha256 != record.build_sha256:
-            findings += differing(
-                commit_path(row.shard),
-                schema_version=(SCHEMA_VERSION, row.schema_version),
-                build_sha256=(record.build_sha256, row.build_sha256),
-            )
-        findings += _check_names(row, extension or row.shard_file.rpartition(".")[2])
+        findings += _check_row(row, record.build_sha256, recorded_format)
         if all(
             _INSIDE.fullmatch(name) for name in (row.plan_file, row.shard_file, row.ledger_file)
         ):
@@ -68,12 +62,16 @@ def check_rows(record: DatasetRecord, rows: Sequence[Commit]) -> tuple[list[Find
     return findings, sound
 
 
-def _check_names(row: Commit, extension: str) -> list[Finding]:
+def _check_row(row: Commit, build_sha256: str, recorded_format: str | None) -> list[Finding]:
+    extension = row.shard_file.rpartition(".")[2]
     # A plan part out of which URLs were taken is named after its content.
     blanked = content_path("plan", row.shard, row.plan_sha256, "parquet")
     plan = blanked if row.plan_file == blanked else plan_part_path(row.shard)
     return differing(
         commit_path(row.shard),
+        schema_version=(SCHEMA_VERSION, row.schema_version),
+        build_sha256=(build_sha256, row.build_sha256),
+        format=(recorded_format, extension),
         plan_file=(plan, row.plan_file),
         shard_file=(
             content_path("shards", row.shard, row.shard_sha256, extension),

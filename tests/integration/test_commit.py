@@ -75,8 +75,8 @@ def test_two_builds_of_one_dataset_at_once_agree(serve, tmp_path):
 def test_a_lost_row_fails_the_build(serve, tmp_path, monkeypatch):
     web = serve(picture_site(NUM_PICTURES))
     dataset, options = planned(web, tmp_path)
-    counted = commit_module._count
-    monkeypatch.setattr(commit_module, "_count", lambda items: counted(items[1:]))
+    counted = commit_module.count_outcomes
+    monkeypatch.setattr(commit_module, "count_outcomes", lambda words: counted([*words][1:]))
     engine = Engine(Run(options, "0" * 64))
     try:
         with pytest.raises(AssertionError, match="expected 30 outcomes"):
