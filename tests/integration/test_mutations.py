@@ -15,6 +15,8 @@ from tests.forging import forge_shard
 
 NUM_PICTURES, NUM_COPIES, NUM_DEAD = 74, 6, 20
 NUM_EARLY, NUM_LATE = 20, 8
+# Several builds by the real command: minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
 
 
 def build_tar(folder):

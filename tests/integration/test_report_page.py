@@ -16,6 +16,8 @@ from tests.building import HOST, build, pictures, record_of, uncurated, write_ur
 from tests.pages import HOSTILE, assert_harmless
 
 NUM_PICTURES = 24
+# Several builds by the real command: minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
 WIDTHS = (390, 768, 1600)
 FILES = {
     *("index.html", "DATASHEET.md", "eu-summary.md", "top-domains.csv", "opt-outs.csv"),

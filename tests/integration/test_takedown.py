@@ -33,6 +33,8 @@ from train_entry.reader import StreamDataset
 
 NUM_PICTURES, NUM_UNWANTED, NUM_LATE = 90, 8, 12
 UNWANTED = "unwanted.localhost"
+# Several builds by the real command: minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
 WHY = ("--reason=withdrawn by the owner", "--authority=Example Ltd, letter of 3 May")
 
 
