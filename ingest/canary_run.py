@@ -1,11 +1,8 @@
 """Sends canaries through decoding and matching, as if they had been crawled."""
 
 import asyncio
-import io
 from collections.abc import Iterator, Sequence
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.borderline import BorderlineJudge
@@ -15,7 +12,7 @@ from ingest.evaluation_index.search import EvaluationIndex
 from ingest.inspect.decode import Inspection
 from ingest.inspect.sandbox import DecoderPool
 from ingest.spool import Spool
-from schemas.arrow import read_parquet_bytes
+from schemas.arrow import parquet_bytes, read_parquet_bytes
 from schemas.certificate import CanaryResult
 from schemas.evaluation import EvalIndexRecord
 from schemas.manifest import canary_path, digest
@@ -72,9 +69,8 @@ def query_of(inspection: Inspection) -> Query:
 
 def write_results(dataset: str, batch: int, results: Sequence[CanaryResult]) -> None:
     """Write the results of a batch, unless an earlier attempt did."""
-    buffer = io.BytesIO()
-    pq.write_table(CanaryResult.to_table(results), buffer, compression="zstd")
-    storage.create_bytes(storage.join(dataset, canary_path(batch)), buffer.getvalue())
+    content = parquet_bytes(CanaryResult.to_table(results))
+    storage.create_bytes(storage.join(dataset, canary_path(batch)), content)
 
 
 def read_results(dataset: str, count: int) -> tuple[list[CanaryResult], dict[str, str]]:

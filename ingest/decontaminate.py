@@ -5,7 +5,6 @@ build compares them. What is a copy gets a tombstone.
 """
 
 import asyncio
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +21,7 @@ from ingest.evaluation_index.search import EvaluationIndex
 from ingest.fingerprint import View
 from ingest.inspect.sandbox import DecoderPool
 from ingest.spool import Region, Spool
+from schemas.arrow import parquet_bytes
 from schemas.certificate import CanaryResult
 from schemas.manifest import Commit, digest
 from schemas.options import InspectOptions, MatchOptions
@@ -161,11 +161,10 @@ class Decontaminator:
         )
         if not tombstones:
             return counted
-        buffer = io.BytesIO()
-        pq.write_table(Tombstone.to_table(tombstones), buffer, compression="zstd")
+        content = parquet_bytes(Tombstone.to_table(tombstones))
         path = tombstone_path(self._index.record.sha256, commit.shard)
-        storage.write_bytes(storage.join(dataset, path), buffer.getvalue())
-        return replace(counted, tombstone_file=path, tombstone_sha256=digest(buffer.getvalue()))
+        storage.write_bytes(storage.join(dataset, path), content)
+        return replace(counted, tombstone_file=path, tombstone_sha256=digest(content))
 
 
 _NOTHING = Query(bytes(32), bytes(32), ())

@@ -1,12 +1,9 @@
 """The plan: candidates by shard, one parquet part for each, then `plan.json`."""
 
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
-
-import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.errors import SetupError
@@ -17,7 +14,7 @@ from ingest.sampling import draw, is_taken, sample_id, shard_of
 from ingest.sources import count_rows, read_candidates, split_input
 from ingest.sources.dataset import KIND as DATASET_KIND
 from ingest.sources.piece import Piece
-from schemas.arrow import read_parquet_bytes
+from schemas.arrow import parquet_bytes, read_parquet_bytes
 from schemas.candidate import Candidate, Carrier
 from schemas.manifest import (
     PLAN_FILE,
@@ -99,9 +96,7 @@ def write_plan_part(dataset: str, shard: int, rows: Iterable[PlanRow]) -> tuple[
     ordered = sorted(rows)
     columns = zip(*ordered, strict=True) if ordered else [()] * (len(_FIELDS) + 1)
     values = dict(zip(["order", *_FIELDS], map(list, columns), strict=True))
-    buffer = io.BytesIO()
-    pq.write_table(Candidate.columns_to_table(values), buffer, compression="zstd")
-    content = buffer.getvalue()
+    content = parquet_bytes(Candidate.columns_to_table(values))
     storage.write_bytes(storage.join(dataset, plan_part_path(shard)), content)
     return shard, len(ordered), digest(content)
 

@@ -2,6 +2,8 @@
 
 from hashlib import blake2b, sha256
 
+from schemas.manifest import DatasetRecord
+
 _RANGE = 1 << 64
 
 
@@ -33,3 +35,16 @@ def shards_over(shard: int, num_shards: int, other_shards: int) -> range:
     """Which of `other_shards` hold any place in the global order that one of `num_shards` holds."""
     first, end = (-(-(number << 64) // num_shards) for number in (shard, shard + 1))
     return range(shard_of(first, other_shards), shard_of(end - 1, other_shards) + 1)
+
+
+def likely_shards(seal: DatasetRecord, candidate_id: str) -> list[int]:
+    """The shards that a candidate is in, by generation, if its place follows from its id.
+
+    It does not for images in parquet files, which are planned by row group.
+    """
+    seed = seal.plan.options.get("seed")
+    if not isinstance(seed, int) or not seal.plan.num_shards:
+        return []
+    order = draw(candidate_id, seed)[1]
+    later = [one.first_shard + shard_of(order, one.num_shards) for one in seal.retries]
+    return [shard_of(order, seal.plan.num_shards), *later]

@@ -5,6 +5,7 @@ type that carries its Arrow type. From it come the validated class, the column a
 documentation.
 """
 
+import io
 from collections.abc import Iterable, Mapping
 from types import NoneType
 from typing import Annotated, Any, get_args
@@ -84,6 +85,13 @@ class Record(BaseModel):
             dtype = str(field.type) + (", may be null" if field.nullable else "")
             lines.append(f"| `{field.name}` | {dtype} | {info.description} |")
         return "\n".join(lines)
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """The parquet file of a table, as all tables of a dataset are written."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
 
 
 def read_parquet_bytes(content: bytes) -> pa.Table:

@@ -7,9 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.audit.leaves import kept_rows
-from ingest.inspect.header import EXTENSIONS
 from ingest.pack.arrow import write_arrow
-from ingest.pack.provenance import provenance_json
 from ingest.pack.sample import Sample
 from ingest.pack.seal import read_manifest, seal_dataset
 from ingest.pack.tar import write_tar
@@ -64,7 +62,7 @@ def forge_shard(dataset, commit, change):
     rows[0], images[0] = change(rows[0], images[0])
     kind = commit.shard_file.rpartition(".")[2]
     buffer = io.BytesIO()
-    samples = [_sample(row, image) for row, image in zip(rows, images, strict=True)]
+    samples = [Sample.of_row(row, image) for row, image in zip(rows, images, strict=True)]
     written = _WRITERS[kind](samples, buffer)
     path = content_path("shards", commit.shard, written.sha256, kind)
     (Path(dataset) / path).write_bytes(buffer.getvalue())
@@ -84,20 +82,6 @@ def forge_shard(dataset, commit, change):
         shard_sha256=written.sha256,
         image_bytes=sum(map(len, images)),
         merkle_root=merkle_root(written.leaves).hex(),
-    )
-
-
-def _sample(row, image):
-    return Sample(
-        id=row["id"],
-        extension=EXTENSIONS[row["format"]],
-        url=row["url"],
-        sha256=row["sha256"],
-        width_px=row["width_px"],
-        height_px=row["height_px"],
-        phash=row["phash"],
-        provenance=provenance_json(row),
-        image=image,
     )
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from ingest import storage
 from ingest.audit.ledger_parts import read_parts
 from ingest.errors import SetupError
-from ingest.sampling import draw, is_taken, shard_of
+from ingest.sampling import draw, is_taken, likely_shards
 from schemas.manifest import Commit, DatasetRecord
 from schemas.outcome import Outcome
 from schemas.tombstone import TOMBSTONES
@@ -76,7 +76,7 @@ def shards_of_ids(
     Looks where they should be by their ids, then everywhere: images in parquet files are planned by
     row group. Raises SetupError that names those that are no kept samples of the dataset.
     """
-    likely = {place for one in ids for place in _likely(record, one) if place < len(rows)}
+    likely = {place for one in ids for place in likely_shards(record, one) if place < len(rows)}
     others = (place for place in range(len(rows)) if place not in likely)
     found: set[int] = set()
     ends: dict[str, str] = {}
@@ -107,16 +107,6 @@ def count_removed(dataset: str, selection: Selection) -> int:
             continue  # `check_tombstones` tells.
         removed.update(one for one in ids if selection.takes(one))
     return len(removed)
-
-
-def _likely(record: DatasetRecord, sample_id: str) -> Iterator[int]:
-    """The shards in which a candidate is if its place follows from its id."""
-    seed = record.plan.options.get("seed")
-    if isinstance(seed, int) and record.plan.num_shards:
-        order = draw(sample_id, seed)[1]
-        yield shard_of(order, record.plan.num_shards)
-        for retry in record.retries:
-            yield retry.first_shard + shard_of(order, retry.num_shards)
 
 
 def _search(

@@ -1,10 +1,7 @@
 """Items of a finished shard -> shard, ledger and commit: written once, the commit last."""
 
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-
-import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.inspect.header import EXTENSIONS
@@ -14,6 +11,7 @@ from ingest.pack.sample import Sample, WrittenShard
 from ingest.pack.tally import count_copies, count_outcomes
 from ingest.pack.tar import write_tar
 from ingest.spool import Spool
+from schemas.arrow import parquet_bytes
 from schemas.manifest import (
     Commit,
     commit_path,
@@ -162,7 +160,4 @@ def _samples(kept: list[Item], spool: Spool) -> Iterator[Sample]:
 
 
 def _ledger_bytes(content: ShardContent) -> bytes:
-    buffer = io.BytesIO()
-    table = ledger_table(content.items, content.shard, content.generation)
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
+    return parquet_bytes(ledger_table(content.items, content.shard, content.generation))

@@ -1,8 +1,12 @@
 """What a shard is made of, and what is known of it once written; the same for every format."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
+from ingest.inspect.header import EXTENSIONS
+from ingest.pack.provenance import provenance_json
 from schemas.merkle import sample_leaf
 
 
@@ -19,6 +23,21 @@ class Sample:
     phash: str
     provenance: bytes
     image: bytes
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any], image: bytes) -> "Sample":
+        """The sample that a ledger row describes, with the columns that its JSON is made of."""
+        return cls(
+            id=row["id"],
+            extension=EXTENSIONS[row["format"]],
+            url=row["url"],
+            sha256=row["sha256"],
+            width_px=row["width_px"],
+            height_px=row["height_px"],
+            phash=row["phash"],
+            provenance=provenance_json(row),
+            image=image,
+        )
 
     def leaf(self) -> bytes:
         """The 32-byte Merkle leaf, whatever the format of the shard."""

@@ -1,13 +1,10 @@
 """The records around the shards: `build.json` before the first, manifest and seal at the end."""
 
-import io
 import re
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.canary_run import num_batches, read_results
@@ -15,7 +12,7 @@ from ingest.errors import SetupError
 from ingest.options_record import option_differences
 from ingest.pack.conservation import check_complete, totals
 from ingest.pack.sweep import sweep_leftovers, sweep_records
-from schemas.arrow import read_parquet_bytes
+from schemas.arrow import parquet_bytes, read_parquet_bytes
 from schemas.certificate import Certificate, CopyCounts, certify
 from schemas.evaluation import EvalIndexRecord
 from schemas.manifest import (
@@ -202,9 +199,7 @@ def check_no_repack(dataset: str, seal: DatasetRecord) -> None:
 
 def manifest_bytes(rows: Sequence[Commit]) -> bytes:
     """The manifest's parquet file; the same commits give the same bytes."""
-    buffer = io.BytesIO()
-    pq.write_table(Commit.to_table(rows), buffer, compression="zstd")
-    return buffer.getvalue()
+    return parquet_bytes(Commit.to_table(rows))
 
 
 def decontamination(plan: PlanRecord, build: BuildRecord) -> str:

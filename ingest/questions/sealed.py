@@ -7,7 +7,6 @@ import pyarrow.compute as pc
 
 from ingest.errors import SetupError
 from ingest.pack.seal import read_manifest_bytes, read_seal
-from ingest.sampling import draw, shard_of
 from schemas.arrow import read_parquet_bytes
 from schemas.manifest import MANIFEST_FILE, Commit, DatasetRecord, generation_of
 
@@ -32,20 +31,6 @@ class Sealed:
     def generation(self, shard: int) -> int:
         """The generation that a shard belongs to."""
         return generation_of(shard, self.seal.retries)
-
-    def likely_shards(self, sample_id: str) -> list[int]:
-        """The shards that a candidate is in if its place follows from its id, by generation.
-
-        It does not for images in parquet files, which are planned by row group.
-        """
-        seed = self.seal.plan.options.get("seed")
-        if not isinstance(seed, int) or not self.seal.plan.num_shards:
-            return []
-        order = draw(sample_id, seed)[1]
-        first = [shard_of(order, self.seal.plan.num_shards)]
-        return first + [
-            retry.first_shard + shard_of(order, retry.num_shards) for retry in self.seal.retries
-        ]
 
 
 def read_sealed(dataset: str) -> Sealed:

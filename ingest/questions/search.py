@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from ingest.audit.ledger_parts import read_part
 from ingest.questions.sealed import Sealed
+from ingest.sampling import likely_shards
 from schemas.removal import RemovedSample, salted
 
 # A SHA-256 may be that of a placeholder which thousands of hosts serve.
@@ -115,7 +116,7 @@ def read_rows(
 
 
 def _shards_of_id(sealed: Sealed, sample_id: str, connection: Any) -> list[int]:
-    likely = sealed.likely_shards(sample_id)
+    likely = likely_shards(sealed.seal, sample_id)
     first = sealed.commit(likely[0]) if likely else None
     if first and read_rows(sealed, str(first["ledger_file"]), ["id"], [sample_id]):
         return likely

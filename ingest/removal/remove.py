@@ -1,6 +1,5 @@
 """Samples to take out -> tombstones, which every reader obeys at once, and a record of why."""
 
-import io
 import secrets
 from collections import Counter
 from collections.abc import Iterable
@@ -10,13 +9,13 @@ from datetime import datetime
 import numpy as np
 import orjson
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.audit.ledger_parts import read_parts
 from ingest.errors import SetupError
 from ingest.pack.commit import read_commit
 from ingest.removal.criteria import COLUMNS, Criteria
+from schemas.arrow import parquet_bytes
 from schemas.audit_options import RemoveOptions
 from schemas.manifest import DatasetRecord, decode, digest, encode
 from schemas.outcome import Outcome
@@ -164,6 +163,4 @@ def _tombstones(
         )
         for sample_id, kinds in found.items()
     ]
-    buffer = io.BytesIO()
-    pq.write_table(Tombstone.to_table(rows), buffer, compression="zstd")
-    return buffer.getvalue()
+    return parquet_bytes(Tombstone.to_table(rows))

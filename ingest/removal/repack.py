@@ -4,7 +4,6 @@ New files are written beside the old ones; then the record of the repack, the co
 and the seal name them; then the old ones are deleted. Whatever was interrupted goes on there.
 """
 
-import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ from importlib.metadata import version
 from typing import Any
 
 import orjson
-import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.errors import SetupError
@@ -29,7 +27,7 @@ from ingest.pack.seal import (
 from ingest.removal.remove import forget_report
 from ingest.removal.rewrite import Rewriter, staged_path
 from ingest.sampling import shards_over
-from schemas.arrow import read_parquet_bytes
+from schemas.arrow import parquet_bytes, read_parquet_bytes
 from schemas.manifest import (
     DATASET_FILE,
     REPACKS,
@@ -235,6 +233,4 @@ def _files(row: Commit) -> tuple[str, str, str]:
 
 def _removed_bytes(removed: Sequence[RemovedSample]) -> bytes:
     ordered = sorted(removed, key=lambda one: (one.shard, one.id_digest))
-    buffer = io.BytesIO()
-    pq.write_table(RemovedSample.to_table(ordered), buffer, compression="zstd")
-    return buffer.getvalue()
+    return parquet_bytes(RemovedSample.to_table(ordered))

@@ -5,7 +5,6 @@ digest, no picture, in whatever generation it stands. A copy of an evaluation im
 provenance, as those do that were found in the build.
 """
 
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -14,18 +13,15 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ingest import storage
 from ingest.audit.leaves import kept_rows, rows_of
 from ingest.errors import SetupError
-from ingest.inspect.header import EXTENSIONS
 from ingest.pack.commit import check_conservation, read_commit, write_shard
-from ingest.pack.provenance import provenance_json
 from ingest.pack.sample import Sample
 from ingest.pack.tally import count_copies, count_outcomes
-from schemas.arrow import Record, read_parquet_bytes
+from schemas.arrow import Record, parquet_bytes, read_parquet_bytes
 from schemas.candidate import Candidate
 from schemas.ledger import LedgerRow
 from schemas.manifest import Commit, content_path, digest
@@ -128,9 +124,7 @@ class Rewriter:
         }
 
     def _write_table(self, kind: str, shard: int, table: pa.Table) -> dict[str, Any]:
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        content = buffer.getvalue()
+        content = parquet_bytes(table)
         path = content_path(kind, shard, digest(content), "parquet")
         storage.write_bytes(storage.join(self.dataset, path), content)
         sizes = {"ledger_bytes": len(content)} if kind == "ledger" else {}
@@ -187,8 +181,7 @@ def read_samples(file: IO[bytes], kept: pa.Table, name: str) -> Iterator[Sample]
 
     Raises SetupError if the bytes are not those of the ledger.
     """
-    codes = zip(kept["phash"].to_pylist(), rows_of(kept), strict=True)
-    for phash, row in codes:
+    for row in rows_of(kept):
         file.seek(row["offset_bytes"])
         image = file.read(row["length_bytes"])
         if digest(image) != row["sha256"]:
@@ -196,17 +189,7 @@ def read_samples(file: IO[bytes], kept: pa.Table, name: str) -> Iterator[Sample]
                 f"{name}, sample {row['id']}: expected sha256 {row['sha256']}, got "
                 f"{digest(image)}: audit first"
             )
-        yield Sample(
-            id=row["id"],
-            extension=EXTENSIONS[row["format"]],
-            url=row["url"],
-            sha256=row["sha256"],
-            width_px=row["width_px"],
-            height_px=row["height_px"],
-            phash=phash,
-            provenance=provenance_json(row),
-            image=image,
-        )
+        yield Sample.of_row(row, image)
 
 
 def _check_removed(
