@@ -8,10 +8,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # Stands for the trainer: waits until it is told to stop, saves, and says so by its exit code.
 TRAINER = """
-import os, signal, sys
+import os, signal, sys, time
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGTERM])
 # In one piece: both write at the same time.
 os.write(1, b"trains" + bytes([10]))
+# None ends before all are there: Torchrun would kill the rest before it can be told anything.
+while not os.path.exists({go!r}):
+    time.sleep(0.01)
 {what}
 """
 # Torchrun's word to those that outlive a crash.
@@ -25,11 +28,13 @@ def launch(tmp_path):
 
     def run(what, num_ranks=2):
         script = tmp_path / "trainer.py"
-        script.write_text(TRAINER.format(what=what))
+        go = tmp_path / "go"
+        script.write_text(TRAINER.format(what=what, go=str(go)))
         command = [sys.executable, "-m", "train_entry.launch", f"--nproc-per-node={num_ranks}"]
         process = subprocess.Popen([*command, script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert [process.stdout.readline() for _ in range(num_ranks)] == ["trains\n"] * num_ranks
+        go.touch()
         return process
 
     yield run
