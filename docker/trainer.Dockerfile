@@ -31,7 +31,7 @@ COPY requirements.lock ./
 COPY --from=wheel /wheels wheels
 # The lock is made with torch's CPU wheel: CUDA's packages are not in it, but the CUDA wheel, which
 # has the same version, names each of them by its exact version.
-ARG EXTRAS=train,train-stores
+ARG EXTRAS=evaluate,train,train-stores
 RUN pip install --no-cache-dir --constraint requirements.lock \
         "$(echo wheels/uncurated-*.whl)[${EXTRAS}]" \
     && pip check \

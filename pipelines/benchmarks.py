@@ -1,15 +1,19 @@
 """`uncurated benchmarks`: what the registry holds, and what of it lies below a root."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
-from ingest.benchmark_files import SplitCheck, check, expected_places, present_benchmarks
+from ingest.benchmark_files import SplitCheck, check, present_benchmarks
 from ingest.errors import SetupError
 from schemas.benchmarks import RegistryError, benchmark, load_benchmarks
-from schemas.benchmarks.model import Benchmark, Entry, Split
+from schemas.benchmarks.entry import Entry
+from schemas.benchmarks.model import Benchmark, Split
+from schemas.benchmarks.places import expected_places
+from schemas.benchmarks.published import PublishedTable
+from schemas.benchmarks.vocabulary import Protocol
 from schemas.command_options import BenchmarksOptions
 
 
@@ -43,7 +47,8 @@ def registry_table(benchmarks: Iterable[Benchmark]) -> Table:
         )
     for one in found:
         splits = ", ".join(split.name for split in one.clean_splits)
-        table.add_row(one.id, one.category, splits, _clean_images(one), ", ".join(one.protocols))
+        protocols = ", ".join(one.protocols) or f"none, {_why_none(one)}"
+        table.add_row(one.id, one.category, splits or "none", _clean_images(one), protocols)
     return table
 
 
@@ -54,23 +59,64 @@ def description(one: Benchmark) -> list[str]:
         "home": one.home,
         "licence": one.licence,
         "category": f"{one.category}: {one.category.explanation}",
+        "task": f"{one.task}: {one.task.explanation}",
         "year": one.year,
         "classes": one.classes,
         "metric": f"{one.metric}: {one.metric.explanation}",
+        "not evaluated": one.not_evaluated,
         "shares images with": ", ".join(one.shares_images_with) or None,
         "note": one.note,
     }
     lines += [f"  {name}: {value}" for name, value in facts.items() if value is not None]
     for protocol in one.protocols:
-        lines.append(f"  protocol: {protocol}: {protocol.explanation}")
-        if protocol in one.recipe:
-            lines.append(f"    {_values(one.recipe[protocol])}")
+        lines += _protocol_lines(one, protocol)
+    lines += [f"  field {name}: {_values(rule)}" for name, rule in one.fields.items()]
+    if one.division:
+        lines.append(f"  division: {_values(one.division)}")
     if one.match.model_fields_set:
         lines.append(f"  match: {_values(one.match)}")
     for split in one.splits:
         lines += _split_lines(one, split)
     lines.append("Other spellings of these folders and files: schemas/benchmarks/README.md")
     return lines
+
+
+def _protocol_lines(one: Benchmark, protocol: Protocol) -> list[str]:
+    """A protocol with all its numbers, those of this set first, and what others reported."""
+    recipe = one.recipe_of(protocol)
+    roles = one.roles_of(protocol)
+    values = recipe.model_dump(mode="json", exclude_none=True, exclude={"train", "val", "test"})
+    own = dict(one.recipe.given()).get(protocol)
+    deviating = own.model_fields_set if own else set()
+    told = {
+        "of this set": {name: value for name, value in values.items() if name in deviating},
+        "as of others": {name: value for name, value in values.items() if name not in deviating},
+    }
+    lines = [f"  protocol: {protocol}: {protocol.explanation}"]
+    lines += [f"    {role}: {', '.join(names)}" for role, names in roles.items()]
+    lines += [f"    {whose}: {_told(some)}" for whose, some in told.items() if some]
+    lines.append(f"    SHA-256: {one.protocol_sha256(protocol)}")
+    main = one.protocols[0]
+    tables = [table for table in one.published_tables if (table.protocol or main) == protocol]
+    return lines + [f"    published: {_table_text(table)}" for table in tables]
+
+
+def _table_text(table: PublishedTable) -> str:
+    known = (table.model, table.metric, table.split, table.group, table.setting)
+    of = ", ".join(part for part in known if part)
+    return f"{of + ': ' if of else ''}{_told(table.values)} ({table.source})"
+
+
+def _told(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {_text(value)}" for name, value in values.items())
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + _told(value) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_text(one) for one in value) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _split_lines(one: Benchmark, split: Split) -> list[str]:
@@ -100,15 +146,16 @@ def _check(options: BenchmarksOptions) -> int:
     ]
     Console().print(_check_table(checks))
     problems = [one.problem for one in checks if one.problem]
-    _say(*problems)
+    _say(*problems, *(f"remark: {one.remark}" for one in checks if one.remark))
     return 1 if problems else 0
 
 
 def _check_table(checks: Iterable[SplitCheck]) -> Table:
     table = Table()
-    for heading in ("benchmark", "split", "cleaned", "layout", "paths", "images", "expected"):
-        right = heading in ("paths", "images", "expected")
-        table.add_column(heading, justify="right" if right else "left", overflow="fold")
+    numbers = ("paths", "images", "expected", "classes", "of")
+    for heading in ("benchmark", "split", "cleaned", "layout", *numbers):
+        justify: JustifyMethod = "right" if heading in numbers else "left"
+        table.add_column(heading, justify=justify, overflow="fold")
     for one in checks:
         place = one.place
         table.add_row(
@@ -117,10 +164,16 @@ def _check_table(checks: Iterable[SplitCheck]) -> Table:
             "yes" if one.split.clean else "no",
             escape(str(place.layout)) if place else "not there",
             f"{len(place.paths):,}" if place else "",
-            "" if one.num_images is None else f"{one.num_images:,}",
-            "" if one.split.num_images is None else f"{one.split.num_images:,}",
+            _count(one.num_images),
+            _count(one.split.num_images),
+            _count(one.num_classes),
+            _count(one.benchmark.classes) if one.num_classes is not None else "",
         )
     return table
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
 
 
 def _known(name: str) -> Benchmark:
@@ -130,6 +183,10 @@ def _known(name: str) -> Benchmark:
         raise SetupError(str(error)) from error
 
 
+def _why_none(one: Benchmark) -> str:
+    return "trained on" if one.role == "training" else "cleaned against"
+
+
 def _clean_images(one: Benchmark) -> str:
     numbers = [split.num_images for split in one.clean_splits]
     known = sum(number for number in numbers if number is not None)
@@ -137,8 +194,7 @@ def _clean_images(one: Benchmark) -> str:
 
 
 def _values(entry: Entry) -> str:
-    values = entry.model_dump(mode="json", exclude_unset=True)
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+    return _told(entry.model_dump(mode="json", exclude_unset=True))
 
 
 def _say(*lines: str) -> None:

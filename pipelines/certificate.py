@@ -10,7 +10,6 @@ from rich.table import Table as RichTable
 from ingest.audit.copies import NearImage, read_near_images
 from ingest.errors import SetupError
 from ingest.pack.seal import read_seal
-from ingest.page.charts import Table
 from ingest.page.evaluation import (
     evaluation_section,
     later_searches,
@@ -18,9 +17,10 @@ from ingest.page.evaluation import (
     summary,
     tables,
 )
-from ingest.page.page import Heading, make_page
 from schemas.certificate import Certificate
 from schemas.command_options import CertificateOptions
+from schemas.page.charts import Table
+from schemas.page.page import Heading, make_page
 from schemas.tombstone import Decontamination
 
 _SHOWN_COPIES = 20
@@ -54,7 +54,8 @@ def show_certificate(options: CertificateOptions) -> None:
         Path(options.json_file).write_bytes(as_json(certificate, copies))
     if options.html:
         section = evaluation_section(options.dataset, record, options.eval_index, options.eval_set)
-        heading = Heading(f"What was removed from {options.dataset}", [record.decontamination])
+        title = f"What was removed from {options.dataset}"
+        heading = Heading(title, [record.decontamination], "the seal and the ledger")
         Path(options.html).write_text(make_page(heading, [section]))
 
 

@@ -82,7 +82,12 @@ def _benchmarks(options: IndexOptions) -> list[Benchmark]:
         named = [benchmark(name) for name in sorted(set(options.benchmark))]
     except RegistryError as error:
         raise SetupError(f"--benchmark: {error}") from error
-    found = named or present_benchmarks(options.root)
+    trained = [one.id for one in named if not one.clean_splits]
+    if trained:
+        raise SetupError(
+            f"--benchmark: expected evaluation sets, got {', '.join(trained)}, which train"
+        )
+    found = named or [one for one in present_benchmarks(options.root) if one.clean_splits]
     if not found:
         raise SetupError(f"--root: expected folders of benchmarks, got none in {options.root}")
     return found

@@ -132,7 +132,7 @@ def certify(
             for kind in sorted({one.kind for one in coded})
         },
         recall_of_flat=_recall([one for one in results if not one.protected]),
-        residual=(_missed(near, recall.high), _missed(near, recall.low)),
+        residual=missed_copies(near, recall),
         false_drops=_false_drops(index.calibration, counts.num_candidates),
         canary_files=dict(canary_files),
     )
@@ -143,22 +143,29 @@ def set_of(name: str) -> str:
     return name.partition("/")[0]
 
 
-def wilson_interval(found: float, total: float) -> tuple[float, float]:
+def wilson_interval(found: float, total: float, z: float = Z_95) -> tuple[float, float]:
     """The 95 % interval of a share, from 0 to 1 without any trial (Wilson 1927).
 
-    The numbers may be effective ones, so no integers.
+    The numbers may be effective ones, so no integers. z: standard errors to each side, if not 95 %.
     """
     if total == 0:
         return 0.0, 1.0
-    share, weight = found / total, Z_95 * Z_95 / total
+    share, weight = found / total, z * z / total
     middle = (share + weight / 2) / (1 + weight)
-    half = Z_95 * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
+    # The ends of rounding, which may leave out the share itself.
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return min(low, share), max(high, share)
 
 
 def _recall(results: list[CanaryResult]) -> Recall:
     copies = (Outcome.DUPLICATE_EXACT, Outcome.DUPLICATE_NEAR)
     return Recall.of(sum(one.outcome in copies for one in results), len(results))
+
+
+def missed_copies(found: int, recall: Recall) -> tuple[float, float]:
+    """How many copies were missed where so many were found, at both ends of the recall."""
+    return _missed(found, recall.high), _missed(found, recall.low)
 
 
 def _missed(found: int, recall: float) -> float:

@@ -6,8 +6,8 @@ import orjson
 from hypothesis import strategies as st
 
 from ingest.audit.sample_check import SAMPLE_FIELDS
-from ingest.inspect.header import EXTENSIONS
 from ingest.pack.sample import Sample
+from schemas.image_formats import EXTENSIONS
 from schemas.manifest import Commit
 from schemas.merkle import merkle_root
 

@@ -12,10 +12,10 @@ import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
@@ -28,9 +28,9 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.optim import Optimizer
 
 from train_entry.errors import CheckpointError
-from train_entry.swav import SwAV
 
 FOLDER, RUN_FILE, PARTIAL = "checkpoints", "run.json", ".partial"
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class Checkpoints:
@@ -48,7 +48,7 @@ class Checkpoints:
                 shutil.rmtree(left)
         dist.barrier(self._group)
 
-    def save(self, step: int, state: "State", run: Mapping[str, Any]) -> None:
+    def save(self, step: int, state: "State[Any]", run: Mapping[str, Any]) -> None:
         """Save what is true before `step`; waits for the last one, then goes on while it writes.
 
         run: what to find in run.json, the same on all ranks.
@@ -104,10 +104,10 @@ class Checkpoints:
                 shutil.rmtree(old)
 
 
-class State:
+class State(Generic[Model]):
     """The tensors of a run, by name, to be saved from and loaded into."""
 
-    def __init__(self, model: SwAV, optimizer: Optimizer, queue: Tensor | None) -> None:
+    def __init__(self, model: Model, optimizer: Optimizer, queue: Tensor | None) -> None:
         self.model, self._optimizer, self._queue = model, optimizer, queue
 
     def tensors(self) -> dict[str, Any]:

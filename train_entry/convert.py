@@ -11,6 +11,7 @@ from string import Formatter
 from typing import Any, Literal, TypeVar, get_args
 
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
 from train_entry.errors import CheckpointError
 
@@ -103,12 +104,12 @@ def convert(state: Mapping[str, T], source: Names, target: Names) -> dict[str, T
 
 
 def load_trunk(trunk: nn.Module, state: Mapping[str, Tensor], names: Names) -> None:
-    """Copy a state dict in anyone's names into our trunk.
+    """Copy a state dict in anyone's names into our trunk, which may be spread over ranks.
 
     Raises CheckpointError naming the tensors that are missing, left over, or of another shape.
     """
     own = trunk.state_dict()
-    given = convert(state, names, "ours")
+    given: dict[str, Any] = convert(state, names, "ours")
     required = [key for key in own if not key.endswith(_OPTIONAL)]
     check_keys(given, required, own)
     wrong = [
@@ -118,7 +119,8 @@ def load_trunk(trunk: nn.Module, state: Mapping[str, Tensor], names: Names) -> N
     ]
     if wrong:
         raise CheckpointError(f"tensors of another shape: {_listed(wrong)}")
-    trunk.load_state_dict(given, strict=False)
+    options = StateDictOptions(full_state_dict=True, strict=False)
+    set_model_state_dict(trunk, given, options=options)
 
 
 def vissl_trunk(checkpoint: Any) -> Mapping[str, Tensor]:

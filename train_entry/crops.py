@@ -98,7 +98,7 @@ class MultiCrop:
             torch.stack([_cut(pixels, _scaled(box, scale), group.px, flip) for box, flip in some])
             for group, some in zip(groups, boxes, strict=True)
         ]
-        return CropSet(tuple(images), tuple(rows[:, -_NUM_PARAMETERS_DRAWN:] for rows in drawn))
+        return CropSet(tuple(images), tuple(rows[:, -NUM_COLOR_DRAWN:] for rows in drawn))
 
     def collate(self, sets: Sequence[CropSet]) -> CropBatch:
         """The crops of a batch: crop 0 of all images, then crop 1, ..."""
@@ -107,19 +107,21 @@ class MultiCrop:
         return CropBatch(
             tuple(torch.stack(some, dim=1).flatten(0, 1) for some in images),
             tuple(
-                torch.from_numpy(_parameters(np.stack(some, axis=1), self._config)).flatten(0, 1)
+                torch.from_numpy(color_parameters(np.stack(some, axis=1), self._config)).flatten(
+                    0, 1
+                )
                 for some in drawn
             ),
         )
 
     def _box(self, numbers: list[float], group: CropGroup, encoded: Encoded) -> tuple[Box, bool]:
-        box = _draw_box(numbers, group, encoded.width_px, encoded.height_px)
+        box = draw_box(numbers, group, encoded.width_px, encoded.height_px)
         return box, numbers[2 * _TRIES + 2] < self._config.flip
 
 
-# For a crop: areas, ratios of all tries, place, flip, then what `_parameters` needs.
-_NUM_PARAMETERS_DRAWN = 8
-_NUM_DRAWN = 2 * _TRIES + 3 + _NUM_PARAMETERS_DRAWN
+# For a crop: areas, ratios of all tries, place, flip, then what `color_parameters` needs.
+NUM_BOX_DRAWN, NUM_COLOR_DRAWN = 2 * _TRIES + 3, 8
+_NUM_DRAWN = NUM_BOX_DRAWN + NUM_COLOR_DRAWN
 
 
 def sample_generator(seed: int, epoch: int, sample_id: str) -> np.random.Generator:
@@ -128,8 +130,11 @@ def sample_generator(seed: int, epoch: int, sample_id: str) -> np.random.Generat
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "little")))
 
 
-def _draw_box(numbers: list[float], group: CropGroup, width: int, height: int) -> Box:
-    """A box whose area and ratio are those of the first try that fits, else the middle."""
+def draw_box(numbers: list[float], group: CropGroup, width: int, height: int) -> Box:
+    """A box whose area and ratio are those of the first try that fits, else the middle.
+
+    numbers: NUM_BOX_DRAWN uniform ones or more; the last of those is left for a flip.
+    """
     for a, b in zip(numbers[:_TRIES], numbers[_TRIES : 2 * _TRIES], strict=True):
         area = width * height * (group.area_min + (group.area_max - group.area_min) * a)
         ratio = _RATIO_MAX ** (2 * b - 1)
@@ -144,7 +149,7 @@ def _draw_box(numbers: list[float], group: CropGroup, width: int, height: int) -
     return Box(int(x * (width - w + 1)), int(y * (height - h + 1)), w, h)
 
 
-def _parameters(drawn: NDArray[np.float64], config: CropsConfig) -> NDArray[np.float32]:
+def color_parameters(drawn: NDArray[np.float64], config: CropsConfig) -> NDArray[np.float32]:
     """Rows of `Parameters` from eight uniform numbers each, along the last dimension."""
     jitter, brightness, contrast, saturation, hue, order, grey, blur = np.moveaxis(drawn, -1, 0)
     around = 2 * np.stack([brightness, contrast, saturation, hue], axis=-1) - 1

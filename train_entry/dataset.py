@@ -81,6 +81,8 @@ class Dataset:
         self.num_samples = int(self.first[-1])
         # Sorted indices of the samples that have a tombstone.
         self.removed: Integers = np.empty(0, np.int64)
+        # The files that say so, with their SHA-256.
+        self.tombstones: dict[str, str] = {}
         # Why a shard is left out by this process; found by whoever reads it.
         self.bad_shards: dict[int, str] = {}
         self._table = SampleTable(cache / f"{key}.samples", self.num_samples, len(self.shards))
@@ -146,7 +148,9 @@ class Dataset:
         ids: dict[int, set[bytes]] = {}
         for path in self._tombstone_files():
             try:
-                table = read_parquet_bytes(self.store.read(path))
+                content = self.store.read(path)
+                self.tombstones[path] = digest(content)
+                table = read_parquet_bytes(content)
                 rows = zip(table["id"].to_pylist(), table["shard"].to_pylist(), strict=True)
                 for sample_id, shard in rows:
                     ids.setdefault(shard, set()).add(bytes.fromhex(sample_id))

@@ -14,7 +14,7 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from pywuffs import ImageDecoderQuirks, ImageDecoderType, PixelBlend, PixelFormat
 from pywuffs.aux import ImageDecoder, ImageDecoderConfig
 
@@ -131,6 +131,9 @@ def _by_pillow(content: bytes) -> Encoded:
 def _open(content: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(content))
+    except UnidentifiedImageError as error:
+        # Its own message has an address of memory in it, and would differ from run to run.
+        raise BadSample("expected an image, got bytes that no decoder knows") from error
     except _SUNK as error:
         raise BadSample(f"expected an image, got {error or type(error).__name__}") from error
 

@@ -3,7 +3,7 @@
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from train_entry.optimizer import learning_rate, make_optimizer, set_learning_ra
 from train_entry.parallel import Ranks, build_model
 from train_entry.reader import StreamDataset
 from train_entry.record import check_same_run, run_record
+from train_entry.swav import SwAV
 from train_entry.swav_step import StepFacts, SwavStep
 
 CONFIG_FILE, READ_LOGS = "config.yaml", "read-logs"
@@ -79,10 +80,11 @@ class Run:
     loader: Loader
     work: SwavStep
     optimizer: torch.optim.Optimizer
-    state: State
+    state: State[SwAV]
     checkpoints: Checkpoints
     flops: float
     clock: Clock
+    tombstones: Mapping[str, str]
     step: int = 0
     num_skipped: int = 0
     num_problems: int = 0
@@ -104,6 +106,8 @@ class Run:
         queue = None if work.queue is None else work.queue.places_AQD
         state = State(model, optimizer, queue)
         clock = Clock(time.monotonic())
+        # What a run obeys only since it went on, its first steps have read.
+        seen = loader.dataset.dataset.tombstones if record is None else record.get("tombstones", {})
         run = cls(
             config,
             ranks,
@@ -114,6 +118,7 @@ class Run:
             checkpoints,
             count_flops(config).model,
             clock,
+            seen,
         )
         if newest is not None and record is not None:
             state.load(newest)
@@ -162,7 +167,8 @@ class Run:
 
     def save(self) -> None:
         """Save what the next step begins with. Collective."""
-        record = run_record(self.config, self.loader.state_dict(), self.ranks.world)
+        reader, world = self.loader.state_dict(), self.ranks.world
+        record = run_record(self.config, reader, world, self.tombstones)
         self.checkpoints.save(self.step, self.state, record)
 
     @contextmanager

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from schemas.options import Options, option
 from train_entry.activations import Activations, measure_activations
+from train_entry.command_line import add_options
 from train_entry.config import TrainConfig, load_config
 from train_entry.errors import TrainError
 from train_entry.flops import ImageFlops, count_flops, meta_model
@@ -267,14 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("config", help="YAML file")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="on top of it")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    for name, info in Machines.model_fields.items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            required=info.is_required(),
-            default=argparse.SUPPRESS,
-            help=f"{info.description}"
-            + ("" if info.is_required() else f" (default {info.default:g})"),
-        )
+    add_options(parser, Machines)
     told = vars(parser.parse_intermixed_args(argv))
     path, overrides, as_json = (told.pop(key) for key in ("config", "overrides", "json"))
     try:

@@ -9,12 +9,21 @@ from train_entry.config import TrainConfig
 from train_entry.errors import CheckpointError, ConfigError
 
 
-def run_record(config: TrainConfig, reader: Mapping[str, Any], num_ranks: int) -> dict[str, Any]:
-    """The record of a run: configuration, position among the samples, ranks, versions."""
+def run_record(
+    config: TrainConfig,
+    reader: Mapping[str, Any],
+    num_ranks: int,
+    tombstones: Mapping[str, str],
+) -> dict[str, Any]:
+    """The record of a run: configuration, position among the samples, ranks, versions.
+
+    tombstones: the files that it obeyed from its first step on, with their SHA-256.
+    """
     return {
         "config": config.model_dump(mode="json"),
         "reader": dict(reader),
         "ranks": num_ranks,
+        "tombstones": dict(tombstones),
         "versions": {"torch": torch.__version__},
     }
 

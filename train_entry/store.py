@@ -89,6 +89,42 @@ class Store:
             return []
         return sorted(name for one in found if (name := str(one).rpartition("/")[2]))
 
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder of this name; raises StoreError."""
+        if self.is_local:
+            return (self.folder / path).exists()
+        return persist(
+            self.name(path), lambda: bool(self._open().exists(self.name(path))), self.patience_s
+        )
+
+    def is_folder(self, path: str) -> bool:
+        """Whether this is a folder, or a prefix with objects below it; raises StoreError."""
+        if self.is_local:
+            return (self.folder / path).is_dir()
+        return persist(
+            self.name(path), lambda: bool(self._open().isdir(self.name(path))), self.patience_s
+        )
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Paths, relative to it, and sizes of all files below a folder; none if there is none.
+
+        Links to folders are not followed, so that there are no rounds. Raises StoreError.
+        """
+        if self.is_local:
+            return _local_sizes(self.folder / folder)
+        found = persist(
+            self.name(folder),
+            lambda: self._open().find(self.name(folder), detail=True),
+            self.patience_s,
+        )
+        # What is listed has no protocol in front.
+        root = str(self._open()._strip_protocol(self.name(folder))).rstrip("/") + "/"
+        return {
+            str(one).removeprefix(root): int(facts["size"])
+            for one, facts in found.items()
+            if str(one).startswith(root)
+        }
+
     def _size(self, path: str) -> int | None:
         size: int | None = self._open().info(self.name(path))["size"]
         return size
@@ -119,6 +155,23 @@ class Store:
                 self._client = _range_client(protocol, self._fs)
                 self._process = os.getpid()
             return self._fs
+
+
+def _local_sizes(folder: Path) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    folders = [str(folder)]
+    prefix = len(str(folder).rstrip("/")) + 1
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as found:
+                for one in found:
+                    if one.is_dir(follow_symlinks=False):
+                        folders.append(one.path)
+                    elif one.is_file():
+                        sizes[one.path[prefix:]] = one.stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return sizes
 
 
 def persist(

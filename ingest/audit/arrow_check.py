@@ -23,8 +23,8 @@ from ingest.audit.sample_check import (
     leaf_of,
     no_look,
 )
-from ingest.inspect.header import EXTENSIONS
 from ingest.pack.arrow import ALIGNMENT, BATCH_BYTES, batches
+from schemas.image_formats import EXTENSIONS
 from schemas.manifest import Commit, digest
 from schemas.shard import ArrowSample
 

@@ -16,9 +16,9 @@ from ingest.audit.sample_check import (
     leaf_of,
     no_look,
 )
-from ingest.inspect.header import EXTENSIONS
 from ingest.pack.provenance import provenance_json
 from ingest.pack.tar import BLOCK, member_header
+from schemas.image_formats import EXTENSIONS
 from schemas.manifest import Commit, digest
 
 # Of a file that is no tar, a length may be anything.

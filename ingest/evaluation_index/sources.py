@@ -1,4 +1,4 @@
-"""Reads an evaluation set: a folder of images, a tar, or a parquet file with image bytes.
+"""Reads an evaluation set: a folder of images, a tar, or a table with image bytes.
 
 A file is an image if its first bytes say so, or if its name does: one that only its name calls an
 image is damaged, and its digest is still worth having.
@@ -16,11 +16,14 @@ import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.errors import SetupError
-from ingest.inspect.header import SUFFIXES, sniff_format
+from ingest.inspect.header import sniff_format
+from schemas.benchmarks.image_column import cell_content, image_column
+from schemas.benchmarks.rows import ARROW_MAGIC, arrow_batches, open_arrow
+from schemas.benchmarks.storage import LayoutError
+from schemas.image_formats import is_image_name
 
 logger = logging.getLogger(__name__)
 
-_BYTES_COLUMNS = ("image", "img", "bytes", "image_bytes", "jpg", "jpeg", "png", "webp")
 _PARQUET_MAGIC = b"PAR1"
 _HEAD_BYTES = 2048
 _BATCH_ROWS = 64
@@ -34,7 +37,8 @@ class EvalSet:
     """An evaluation set or a part of it: its name and where its images are.
 
     path: a local path or fsspec URI of a folder (read recursively), a tar (compressed or not,
-    WebDataset or plain) or a parquet file (Hugging Face's struct of bytes and path, or bytes).
+    WebDataset or plain) or a parquet or Arrow file (Hugging Face's struct of bytes and path, or
+    bytes).
     prefix: comes before the names of the images, such as a split. files: those of the folder that
     this part has; None: all, as of any tar or parquet file.
     """
@@ -91,8 +95,11 @@ def _open_set(eval_set: EvalSet) -> Iterator[_Found]:
         raise SetupError(f"expected a folder, .tar or .parquet file, got nothing at {path}")
     if storage.is_folder(path):
         return _read_files(path, storage.list_files(path))
-    if storage.read_range(path, 0, len(_PARQUET_MAGIC)) == _PARQUET_MAGIC:
+    head = storage.read_range(path, 0, len(ARROW_MAGIC))
+    if head.startswith(_PARQUET_MAGIC):
         return _read_parquet(path)
+    if head == ARROW_MAGIC or path.endswith(".arrow"):
+        return _read_arrow(path)
     return _read_tar(path)
 
 
@@ -130,45 +137,37 @@ def _read_parquet(path: str) -> Iterator[_Found]:
     """Each row is an image; its number makes its name unique."""
     try:
         with storage.open_input(path) as file, pq.ParquetFile(file) as table:
-            column, row = _image_column(path, table.schema_arrow), 0
-            for batch in table.iter_batches(_BATCH_ROWS, columns=[column]):
-                for value in batch.column(0).to_pylist():
-                    content, name = _content(value)
-                    yield f"{row:09d}" + (f"-{name}" if name else ""), content
-                    row += 1
+            column = image_column(path, table.schema_arrow)
+            batches = table.iter_batches(_BATCH_ROWS, columns=[column])
+            yield from _cells(batch.column(0) for batch in batches)
     except pa.ArrowException as error:
         raise SetupError(f"expected a parquet file, got {path}: {error}") from error
+    except LayoutError as error:
+        raise SetupError(str(error)) from error
 
 
-def _image_column(path: str, schema: pa.Schema) -> str:
-    """The column that holds images: by its name, else the first struct with bytes."""
-    holders: list[str] = [field.name for field in schema if _holds_bytes(field.type)]
-    structs = [name for name in holders if pa.types.is_struct(schema.field(name).type)]
-    for name in (*_BYTES_COLUMNS, *structs):
-        if name in holders:
-            return name
-    expected = ", ".join(_BYTES_COLUMNS)
-    found = ", ".join(f"{field.name}: {field.type}" for field in schema)
-    raise SetupError(f"{path}: expected image bytes in {expected}, got {found}")
+def _read_arrow(path: str) -> Iterator[_Found]:
+    """As of a parquet file."""
+    try:
+        with storage.open_input(path) as file:
+            reader = open_arrow(file)
+            column = image_column(path, reader.schema)
+            yield from _cells(batch.column(column) for batch in arrow_batches(reader))
+    except pa.ArrowException as error:
+        raise SetupError(f"expected an Arrow file, got {path}: {error}") from error
+    except LayoutError as error:
+        raise SetupError(str(error)) from error
 
 
-def _holds_bytes(dtype: pa.DataType) -> bool:
-    if pa.types.is_struct(dtype):
-        place = dtype.get_field_index("bytes")
-        return place >= 0 and _holds_bytes(dtype.field(place).type)
-    return bool(pa.types.is_binary(dtype) or pa.types.is_large_binary(dtype))
-
-
-def _content(value: Any) -> tuple[bytes | None, str | None]:
-    """Bytes and name of a cell; no bytes if it is null or empty."""
-    if isinstance(value, dict):
-        return value["bytes"] or None, value.get("path")
-    return value or None, None
+def _cells(columns: Iterable[Any]) -> Iterator[_Found]:
+    """The images of columns, one at a time, under numbers that count on."""
+    row = 0
+    for column in columns:
+        for cell in column:
+            content, name = cell_content(cell.as_py())
+            yield f"{row:09d}" + (f"-{name}" if name else ""), content
+            row += 1
 
 
 def _is_image(name: str, head: bytes) -> bool:
-    if sniff_format(head) is not None:
-        return True
-    path = PurePosixPath(name)
-    # Hidden files named as images are mostly macOS's side files.
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return sniff_format(head) is not None or is_image_name(name)

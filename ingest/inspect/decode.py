@@ -23,7 +23,8 @@ from ingest.inspect.grey import (
     pixel_digest,
     upright,
 )
-from ingest.inspect.header import EXTENSIONS, declared_size, sniff_format
+from ingest.inspect.header import declared_size, sniff_format
+from schemas.image_formats import EXTENSIONS
 from schemas.outcome import Outcome
 
 _PILLOW_FORMATS = {"jp2": "JPEG2000"}

@@ -2,20 +2,6 @@
 
 import re
 
-# The formats that are decoded; the word goes into the ledger, the extension into the shard.
-EXTENSIONS = {
-    "jpeg": "jpg",
-    "png": "png",
-    "webp": "webp",
-    "gif": "gif",
-    "avif": "avif",
-    "tiff": "tiff",
-    "bmp": "bmp",
-    "ico": "ico",
-    "jp2": "jp2",
-}
-# What names of image files end in.
-SUFFIXES = frozenset({f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg", ".tif"})
 # Nothing in it is tried twice: comments that may begin an SVG would take for ever.
 _SVG = re.compile(
     rb"(\xef\xbb\xbf)?+\s*+(<\?xml[^>]*+>\s*+)?+((?><!--.*?-->)\s*+)*+"

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ingest import storage
-from ingest.inspect.header import EXTENSIONS
 from ingest.pack.arrow import write_arrow
 from ingest.pack.ledger import Item, ledger_table, sample_json
 from ingest.pack.sample import Sample, WrittenShard
@@ -12,6 +11,7 @@ from ingest.pack.tally import count_copies, count_outcomes
 from ingest.pack.tar import write_tar
 from ingest.spool import Spool
 from schemas.arrow import parquet_bytes
+from schemas.image_formats import EXTENSIONS
 from schemas.manifest import (
     Commit,
     commit_path,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from ingest.inspect.header import EXTENSIONS
 from ingest.pack.provenance import provenance_json
+from schemas.image_formats import EXTENSIONS
 from schemas.merkle import sample_leaf
 
 

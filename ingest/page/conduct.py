@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pycountry
 
-from ingest.page.charts import Interval, Table, intervals
-from ingest.page.section import Section, first, more
 from schemas.manifest import DatasetRecord
+from schemas.page.charts import Interval, Table, intervals
+from schemas.page.section import Section, first, more
 from schemas.report import Report, Traffic
 from schemas.survey import Consent, Located, Survey
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from markupsafe import Markup
 from PIL import Image
@@ -10,11 +11,12 @@ from PIL import Image
 from ingest.errors import InspectError
 from ingest.inspect.decode import configure_pillow, small_picture
 from ingest.page.pairs import jpeg_source
-from ingest.page.section import Section
-from ingest.page.template import render
 from ingest.survey.sample import SampledImage
+from schemas.page.section import Section
+from schemas.page.template import render
 from schemas.survey import Survey
 
+_FOLDER = Path(__file__).parent
 _SIDE_PX, _QUALITY = 160, 72
 
 
@@ -34,7 +36,7 @@ class _Shown:
 def contact_sheet(survey: Survey, sample: Sequence[SampledImage], max_pixels: int) -> Section:
     """The section with the images of the sample whose bytes are at hand."""
     shown = list(_small_copies(sample, max_pixels))
-    html = render("sheet.html", pictures=shown, num_kept=survey.num_kept, seed=survey.seed)
+    html = render("sheet.html", _FOLDER, pictures=shown, num_kept=survey.num_kept, seed=survey.seed)
     return Section("sample", "A random sample", html=Markup(html))  # the template escapes
 
 

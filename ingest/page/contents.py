@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from ingest.page.charts import Chart, Table, bars, columns, histogram, number_labels, size_labels
-from ingest.page.section import Section, first, more, rows_of
 from schemas.outcome import Outcome
+from schemas.page.charts import Chart, Table, bars, columns, histogram, number_labels, size_labels
+from schemas.page.section import Section, first, more, rows_of
 from schemas.report import Comparison, Report
 from schemas.survey import Histogram, Ranking, Survey
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from ingest import storage
 from ingest.audit.copies import NearImage, read_near_images
 from ingest.copies.kinds import KINDS
-from ingest.page.charts import Table
 from ingest.page.originals import Originals
 from ingest.page.pairs import Pair, PairsOfSet, Picture, pairs_html, threshold_curves
 from ingest.page.removed import RemovedOfSet, choose_removed
-from ingest.page.section import Section, more
 from schemas.certificate import Certificate, Recall
 from schemas.manifest import DatasetRecord, decode
+from schemas.page.charts import Table
+from schemas.page.section import Section, more
 from schemas.tombstone import CERTIFICATES, Decontamination
 
 _RECALL_HEADER = ("canaries", "found", "95 % interval")

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
-from ingest.page.charts import BLUE, Chart, Table, draw
 from schemas.outcome import Outcome
+from schemas.page.charts import Chart, Table
+from schemas.page.drawing import BLUE, draw
 
 # The order in which a candidate may be lost, and how each stage is called.
 STAGES = {

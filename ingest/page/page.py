@@ -1,14 +1,7 @@
-"""Sections -> one HTML file: no script, no request, a strict Content-Security-Policy."""
+"""The page of a dataset, of all its sections."""
 
-from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
-from hashlib import sha256
-from importlib.metadata import version
 
-from markupsafe import Markup
-
-from ingest.page.charts import Chart
 from ingest.page.conduct import (
     conduct_section,
     consent_section,
@@ -17,39 +10,13 @@ from ingest.page.conduct import (
 )
 from ingest.page.contents import dates_section, images_section, outcomes_section, sources_section
 from ingest.page.flow import flow_chart
-from ingest.page.section import Section
-from ingest.page.template import render, style_sheet
 from schemas.manifest import DatasetRecord
+from schemas.page.page import Heading, make_page
+from schemas.page.section import Section
 from schemas.report import Report
 from schemas.survey import Survey
 
-
-@dataclass(frozen=True)
-class Heading:
-    """What stands on top of a page."""
-
-    title: str
-    lead: Sequence[str]
-    facts: Sequence[tuple[str, str]] = ()
-    flow: Chart | None = None
-
-
-def make_page(heading: Heading, sections: Sequence[Section]) -> str:
-    """The text of a page; all that came from outside is escaped in it."""
-    # Part of the page as it is, so that its digest is that of the policy.
-    style = style_sheet()
-    digest = b64encode(sha256(style.encode()).digest()).decode()
-    return render(
-        "page.html",
-        title=heading.title,
-        lead=heading.lead,
-        facts=heading.facts,
-        flow=heading.flow,
-        sections=sections,
-        style=Markup(style),  # ours
-        style_digest=f"sha256-{digest}",
-        program_version=version("uncurated"),
-    )
+MADE_FROM = "the seal, the ledger and a random sample of the images"
 
 
 def report_page(
@@ -86,7 +53,7 @@ def report_page(
         provenance_section(record, report),
     ]
     flow = flow_chart(survey.outcomes, survey.num_tombstones)
-    return make_page(Heading(title, lead, facts, flow), sections)
+    return make_page(Heading(title, lead, MADE_FROM, facts, flow), sections)
 
 
 def _gigabytes(num_bytes: int) -> str:

@@ -4,6 +4,7 @@ import io
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
@@ -13,11 +14,12 @@ from ingest.errors import InspectError
 from ingest.fingerprint import THUMBNAIL_PX
 from ingest.inspect.decode import small_picture
 from ingest.pack.ledger import encode_preview
-from ingest.page.charts import Chart, Curve, Table, curve
 from ingest.page.removed import SHIFTS, CutCounts
-from ingest.page.template import render
 from schemas.evaluation import FARTHEST
+from schemas.page.charts import Chart, Curve, Table, curve
+from schemas.page.template import render
 
+_FOLDER = Path(__file__).parent
 # Previews of the usual 160 px have less; a ledger may have larger ones.
 _PREVIEW_BYTES, _PREVIEW_PX, _MAX_PIXELS = 16_000, 160, 4_000_000
 
@@ -76,7 +78,7 @@ def jpeg_source(content: bytes) -> str:
 
 def pairs_html(sets: Sequence[PairsOfSet]) -> Markup:
     """All pairs by evaluation set, in the order given; exact copies as tables."""
-    return Markup(render("pairs.html", groups=sets))  # the template escapes
+    return Markup(render("pairs.html", _FOLDER, groups=sets))  # the template escapes
 
 
 def threshold_curves(cuts: CutCounts, radius: int) -> list[Chart]:

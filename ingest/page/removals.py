@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from ingest.page.charts import Table
-from ingest.page.section import Section
 from schemas.manifest import DatasetRecord
+from schemas.page.charts import Table
+from schemas.page.section import Section
 from schemas.removal import Removal
 
 

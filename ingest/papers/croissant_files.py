@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ingest.inspect.header import EXTENSIONS
 from ingest.papers.facts import Facts
+from schemas.image_formats import EXTENSIONS
 from schemas.manifest import BUILD_FILE, DATASET_FILE, MANIFEST_FILE, PLAN_FILE, Commit
 from schemas.tombstone import TOMBSTONES
 

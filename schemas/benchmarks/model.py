@@ -1,43 +1,44 @@
 """What the registry says of a benchmark, and the layouts that every benchmark may have on disk."""
 
-from typing import Annotated, Literal, Self
+import hashlib
+import json
+from typing import Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from schemas.benchmarks.vocabulary import Category, LayoutKind, Metric, Protocol
+from schemas.benchmarks.deviations import VERSION, Recipes
+from schemas.benchmarks.entry import (
+    Entry,
+    FieldName,
+    Identifier,
+    Pattern,
+    Sentence,
+    SplitName,
+    expect,
+)
+from schemas.benchmarks.field_rules import Division, FieldRule
+from schemas.benchmarks.published import PublishedFigure, PublishedTable
+from schemas.benchmarks.recipes import Recipe
+from schemas.benchmarks.roles import roles_of, with_splits
+from schemas.benchmarks.vocabulary import Category, LayoutKind, Metric, Protocol, Task
+
+__all__ = [
+    "WHOLE",
+    "Benchmark",
+    "Division",
+    "Entry",
+    "FieldRule",
+    "Layout",
+    "MatchRule",
+    "PublishedFigure",
+    "Split",
+    "general_layouts",
+]
 
 # Files and folders are named by one of these for a split that the registry calls by the key.
 _SPELLINGS = {"val": ("val", "validation", "valid")}
 # The split of a benchmark whose files are not divided on disk.
 WHOLE = "all"
-
-Identifier = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-SplitName = Annotated[str, Field(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$")]
-Sentence = Annotated[str, Field(min_length=1)]
-
-
-def _expect(holds: bool, field: str, expected: str, got: object) -> None:
-    if not holds:
-        raise ValueError(f"{field}: expected {expected}, got {got}")
-
-
-def _below(pattern: str) -> str:
-    _expect(
-        bool(pattern) and not pattern.startswith("/") and ".." not in pattern.split("/"),
-        "pattern",
-        "a path below ROOT/<id>",
-        repr(pattern),
-    )
-    return pattern
-
-
-Pattern = Annotated[str, AfterValidator(_below)]
-
-
-class Entry(BaseModel):
-    """Base of what stands in a registry file: frozen, and strict about names and types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Split(Entry):
@@ -90,40 +91,27 @@ class MatchRule(Entry):
         changed = ", ".join(
             name for name, info in fields if name != "note" and getattr(self, name) != info.default
         )
-        _expect(not changed or self.note is not None, "note", f"the reason for {changed}", None)
+        expect(not changed or self.note is not None, "note", f"the reason for {changed}", None)
         return self
 
 
-class Recipe(Entry):
-    """Deviations from the common recipe of a protocol; what is absent is as in the common one."""
-
-    epochs: int | None = Field(default=None, gt=0)
-    milestones: tuple[int, ...] | None = Field(default=None, description="epochs of rate times 0.1")
-    schedule: Literal["step", "cosine"] | None = None
-    learning_rate: float | None = Field(default=None, gt=0, description="per 256 images")
-    final_learning_rate: float | None = Field(default=None, ge=0, description="per 256 images")
-    weight_decay: float | None = Field(default=None, ge=0)
-    resize_px: int | None = Field(default=None, gt=0, description="shorter side")
-    crop_px: int | None = Field(default=None, gt=0, description="side of the centre crop")
-    stretch: bool | None = Field(default=None, description="resize to a square, aspect not kept")
-    flip: bool | None = None
-    class_mask: bool | None = Field(default=None, description="only the set's classes compete")
-    target: Sentence | None = Field(default=None, description="what is predicted")
-    division: Sentence | None = Field(default=None, description="how training and test are divided")
-
-
 class Benchmark(Entry):
-    """An evaluation set: cleaned against, and later evaluated on."""
+    """A set that is cleaned against and evaluated on, or one that an evaluation trains on."""
 
     id: Identifier = Field(description="the stem of its file, and its folder below ROOT")
     name: Sentence
     home: str = Field(pattern=r"^https?://\S+$")
     licence: Sentence = Field(description='as its home states it; "unknown" if it does not')
     category: Category
+    task: Task = Task.SINGLE_LABEL
+    role: Literal["evaluation", "training"] = Field(
+        default="evaluation", description="training: other benchmarks' protocols train on it"
+    )
     year: int = Field(ge=1990, le=2100, description="year of publication")
     classes: int | None = Field(default=None, gt=1)
     metric: Metric
-    protocols: tuple[Protocol, ...] = Field(min_length=1, description="the main one first")
+    protocols: tuple[Protocol, ...] = Field(description="the main one first")
+    not_evaluated: Sentence | None = Field(default=None, description="why it has no protocol")
     note: Sentence | None = None
     shares_images_with: tuple[Identifier, ...] = Field(
         default=(), description="benchmarks with the same images; their folders serve this one too"
@@ -131,21 +119,100 @@ class Benchmark(Entry):
     splits: tuple[Split, ...] = Field(min_length=1)
     layouts: tuple[Layout, ...] = ()
     match: MatchRule = MatchRule()
-    recipe: dict[Protocol, Recipe] = Field(default={}, description="by protocol")
+    fields: dict[FieldName, FieldRule] = Field(default={}, description="how facts are read")
+    division: Division | None = Field(default=None, description="of images that lie undivided")
+    recipe: Recipes = Field(default=Recipes(), description="by protocol, what deviates")
+    published_tables: tuple[PublishedTable, ...] = Field(
+        default=(), alias="published", description="what others reported"
+    )
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
         names = [split.name for split in self.splits]
         listed = ", ".join(names)
-        _expect(len(set(names)) == len(names), "splits", "each name once", listed)
-        _expect(any(split.clean for split in self.splits), "splits", "a clean one", listed)
+        expect(len(set(names)) == len(names), "splits", "each name once", listed)
+        if self.role == "evaluation":
+            expect(any(split.clean for split in self.splits), "splits", "a clean one", listed)
         for layout in self.layouts:
-            _expect(layout.split in names, "layouts", f"one of {listed}", layout.split)
-        for protocol in self.recipe:
-            expected = f"one of {', '.join(self.protocols)}"
-            _expect(protocol in self.protocols, "recipe", expected, protocol)
-        _expect(self.id not in self.shares_images_with, "shares_images_with", "others", self.id)
+            expect(layout.split in names, "layouts", f"one of {listed}", layout.split)
+        if self.division:
+            of = self.division.split
+            expect(of in names, "division.split", f"one of {listed}", of)
+        expect(self.id not in self.shares_images_with, "shares_images_with", "others", self.id)
         return self
+
+    @model_validator(mode="after")
+    def _protocols_fit(self) -> Self:
+        known = ", ".join(self.protocols) or "none"
+        expect(
+            bool(self.protocols) == (self.not_evaluated is None),
+            "not_evaluated",
+            "the reason if there is no protocol, else nothing",
+            f"{self.not_evaluated!r} and protocols {known}",
+        )
+        for protocol, _ in self.recipe.given():
+            expect(protocol in self.protocols, "recipe", f"one of {known}", protocol)
+        for table in self.published_tables:
+            expect(
+                table.protocol in ("", *self.protocols),
+                "published.protocol",
+                f"one of {known}",
+                table.protocol,
+            )
+        for protocol in self.protocols:
+            with_splits(self.recipe.of(protocol), protocol, self.parts, f"recipe.{protocol}")
+        return self
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What can be read: the splits, and the parts of a division of one of them."""
+        names = tuple(split.name for split in self.splits)
+        divided = self.division.parts if self.division else ()
+        return tuple(dict.fromkeys((*divided, *names)))
+
+    def recipe_of(self, protocol: Protocol | str) -> Recipe:
+        """A protocol with all its numbers: common ones, the file's, and what follows from it.
+
+        Raises ValueError if it is not one of the benchmark's.
+        """
+        known = ", ".join(self.protocols) or "none"
+        expect(protocol in self.protocols, f"{self.id}: protocol", f"one of {known}", protocol)
+        word = Protocol(protocol)
+        recipe = with_splits(self.recipe.of(word), word, self.parts, f"recipe.{word}")
+        return recipe.model_copy(update={"metric": recipe.metric or str(self.metric)})
+
+    def roles_of(self, protocol: Protocol | str) -> dict[str, tuple[str, ...]]:
+        """Which splits or parts a protocol reads in which role, the main first.
+
+        A part of another set of the registry is told as `id:part`.
+        """
+        return roles_of(self.recipe_of(protocol), Protocol(protocol), self.parts)
+
+    def protocol_sha256(self, protocol: Protocol | str) -> str:
+        """Digest of the protocol on this benchmark, with all that its figures depend on.
+
+        Notes and what is predicted in words are no part of it.
+        """
+        fields = {
+            name: rule.model_dump(mode="json", exclude={"note"})
+            for name, rule in self.fields.items()
+        }
+        recipe = self.recipe_of(protocol)
+        content = {
+            "version": VERSION,
+            "protocol": str(protocol),
+            "recipe": recipe.model_dump(mode="json", exclude={"note", "target"}),
+            "roles": self.roles_of(protocol),
+            "fields": fields,
+            "division": self.division and self.division.model_dump(mode="json"),
+        }
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def published(self) -> tuple[PublishedFigure, ...]:
+        """What others reported, figure by figure."""
+        return tuple(figure for table in self.published_tables for figure in table.figures())
 
     @property
     def clean_splits(self) -> tuple[Split, ...]:
@@ -159,16 +226,28 @@ class Benchmark(Entry):
 
 
 def general_layouts(split: str) -> tuple[Layout, ...]:
-    """The layouts that every split may have: parquet and tar files named after it, or a folder."""
+    """The layouts that every split may have.
+
+    Parquet, tar and Arrow files named after it, or a folder, or a list of images that lie anywhere.
+    """
     patterns: list[tuple[LayoutKind, str]] = []
+    kinds = (LayoutKind.PARQUET, LayoutKind.TAR, LayoutKind.ARROW)
     for name in _SPELLINGS.get(split, (split,)):
-        for kind in (LayoutKind.PARQUET, LayoutKind.TAR):
+        for kind in kinds:
             stems = (f"{name}-*.", f"*/{name}-*.", f"{name}/*.", f"*/{name}/*.", f"{name}.")
             patterns += [(kind, stem + kind) for stem in stems]
+        # A dataset of this project's own.
+        patterns += [(kind, f"{name}/shards/*.{kind}") for kind in kinds[1:]]
     if split == WHOLE:
-        kinds = (LayoutKind.PARQUET, LayoutKind.TAR)
         patterns += [(kind, stem + kind) for kind in kinds for stem in ("*.", "*/*.", "*/*/*.")]
     patterns += [(LayoutKind.FOLDER, name) for name in _SPELLINGS.get(split, (split,))]
     if split == WHOLE:
         patterns.append((LayoutKind.FOLDER, "."))
-    return tuple(Layout(split=split, kind=kind, patterns=(pattern,)) for kind, pattern in patterns)
+    listed = (f"{split}.csv", f"{split}.tsv")
+    return (
+        *(Layout(split=split, kind=kind, patterns=(pattern,)) for kind, pattern in patterns),
+        *(
+            Layout(split=split, kind=LayoutKind.FOLDER, patterns=("{}",), listed_in=name)
+            for name in listed
+        ),
+    )

@@ -30,27 +30,46 @@ class Category(Word):
     TEXTURE = "texture", "Materials and textures."
     SATELLITE = "satellite", "The earth from above."
     MEDICAL = "medical", "Histology, microscopy, retina."
-    SYNTHETIC = "synthetic", "Rendered images with exact labels."
+    SYNTHETIC = "synthetic", "Structured: rendered images with exact labels."
     CHARACTERS = "characters", "Digits, letters and rendered text."
-    ACTION = "action", "Human actions, frames of videos."
+    ACTION = "action", "Video frames that show human actions."
     DRIVING = "driving", "Seen from a car: signs, vehicles, streets."
     FACE = "face", "Faces and their expressions."
-    SHIFT = "shift", "Test sets that differ from the training set on purpose."
+    SHIFT = "shift", "Robustness: test sets that differ from the training set on purpose."
     GEOGRAPHY = "geography", "Where in the world a photograph was taken."
     FAIRNESS = "fairness", "Whether all people and places are served alike."
     RETRIEVAL = "retrieval", "Find the same instance, landmark or artwork."
     COPY_DETECTION = "copy-detection", "Find edited copies of an image."
-    HATE_SPEECH = "hate-speech", "Images with text that may offend."
+    HATE_SPEECH = "hate-speech", "Harm: memes, images with text that may offend."
+    STYLE = "style", "The style or the artist of a work of art."
+    HASHTAG = "hashtag", "Images of one concept under its words in several languages."
     SEGMENTATION = "segmentation", "A label for each pixel."
     DETECTION = "detection", "Boxes around objects."
     DEPTH = "depth", "A distance for each pixel."
     MULTIMODAL = "multimodal", "Images with sentences."
 
 
+class Task(Word):
+    """What is asked of an image."""
+
+    SINGLE_LABEL = "single_label", "Its one class."
+    MULTI_LABEL = "multi_label", "All classes that it shows, or one of several right ones."
+    ORDINAL = "ordinal", "A class of an ordered scale: a count, a distance, a grade."
+    RETRIEVAL = "retrieval", "Which others show the same."
+    COPY_DETECTION = "copy_detection", "Which image it was made of."
+    GEOLOCATION = "geolocation", "Where it was taken."
+    GROUP_AUDIT = "group_audit", "Whether what is said of it depends on whom it shows."
+    EMBEDDING = "embedding", "Whether it lies near those of the same meaning."
+    PIXELS = "pixels", "A value for each pixel."
+    BOXES = "boxes", "The boxes of its objects."
+    SENTENCES = "sentences", "Which sentence describes it."
+
+
 class Protocol(Word):
     """How a model is evaluated; each is a file of `train_entry/evaluation`."""
 
     LINEAR_PROBE = "linear_probe", "A linear classifier on frozen features."
+    LOW_SHOT = "low_shot", "A linear classifier on frozen features of few labelled images."
     FINE_TUNE = "fine_tune", "All weights are trained on."
     SVM = "svm", "One linear support vector machine a class, on frozen features."
     NEAREST_NEIGHBORS = "nearest_neighbors", "A vote of the nearest training images, no training."
@@ -65,10 +84,11 @@ class Protocol(Word):
     HOUSEHOLD_LABELS = "household_labels", "Hits by income and region of a household."
     ATTRIBUTE_RETRIEVAL = "attribute_retrieval", "Do the nearest images share an attribute?"
     RETRIEVAL = "retrieval", "Rank a database of images for each query."
-    SEGMENTATION_PROBE = "segmentation_probe", "A linear classifier on frozen patch features."
-    DEPTH_PROBE = "depth_probe", "A linear depth estimator on frozen patch features."
-    DETECTION = "detection", "A detector on top of the backbone is trained on."
-    IMAGE_TEXT = "image_text", "Images and sentences are matched; needs a text encoder."
+    STYLE_RETRIEVAL = "style_retrieval", "Do the nearest works share a style, or the artist?"
+    HASHTAG_EMBEDDING = (
+        "hashtag_embedding",
+        "Do images of a concept lie together whatever the language of its hashtag?",
+    )
 
 
 class Metric(Word):
@@ -82,6 +102,7 @@ class Metric(Word):
     MAP = "map", "Mean average precision over classes or queries."
     BOX_MAP = "box_map", "Average precision of boxes, mean over overlaps 0.50 to 0.95."
     MICRO_AP = "micro_ap", "Average precision over all query pairs in one ranking."
+    MAP_AT_K = "map_at_k", "Mean average precision of the first K."
     GAP = "gap", "Global average precision of ranked labels, over all queries at once."
     MEAN_CORRUPTION_ERROR = "mean_corruption_error", "Error over corruptions and severities."
     ROC_AUC = "roc_auc", "Area under the receiver operating characteristic."
@@ -105,3 +126,4 @@ class LayoutKind(Word):
     FOLDER = "folder", "Image files: in a folder at any depth, matched by a glob, or in a list."
     TAR = "tar", "Image files in tar files, WebDataset or plain."
     PARQUET = "parquet", "Image bytes in a column, as Hugging Face stores them."
+    ARROW = "arrow", "The same in Arrow files: this project's shards, or what `datasets` saves."

@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import storage
-from ingest.benchmark_files import check, expected_places, find_split, locate
+from ingest.benchmark_files import check, find_split, locate
 from ingest.errors import SetupError
 from schemas.benchmarks import benchmark, load_benchmarks, read_benchmark
+from schemas.benchmarks.places import expected_places
 
 # Files are told by their names here: what is in them is read later.
 PICTURE = b"a picture"
@@ -63,6 +64,13 @@ def parquet_bytes(rows):
     return buffer.getvalue()
 
 
+def arrow_bytes(images):
+    buffer, table = io.BytesIO(), pa.table({"image": images})
+    with pa.ipc.new_file(buffer, table.schema) as writer:
+        writer.write_table(table)
+    return buffer.getvalue()
+
+
 def relative(root, found):
     return {
         split: [str(Path(path).relative_to(root)) for path in paths]
@@ -80,6 +88,8 @@ def relative(root, found):
         (["val-1.parquet", "val-0.parquet"], ["val-0.parquet", "val-1.parquet"]),
         (["val/1.tar", "val/0.tar"], ["val/0.tar", "val/1.tar"]),
         (["val.tar"], ["val.tar"]),
+        (["val/data-0.arrow"], ["val/data-0.arrow"]),
+        (["val/shards/00000.arrow", "val/dataset.json"], ["val/shards/00000.arrow"]),
     ],
 )
 def test_a_split_is_found_in_each_general_layout(names, expected, tmp_path):
@@ -124,9 +134,11 @@ def test_a_list_divides_what_lies_in_one_folder(name, content, tmp_path):
 
 
 def test_a_broken_list_is_told_with_both_sides(tmp_path):
-    put(tmp_path / "tiny", "val.json", content=b'[{"name": "x"}]')
+    put(tmp_path / "tiny", "val.json", content=b'[{"title": "x"}]')
     one = tiny(layout("folder", "{}", listed_in="val.json"))
-    with pytest.raises(SetupError, match=r"val.json: expected a JSON list .* got KeyError"):
+    with pytest.raises(
+        SetupError, match=r"val.json: expected a list with one of path, .* got title"
+    ):
         locate(one, str(tmp_path))
 
 
@@ -197,6 +209,15 @@ def test_image_files_and_parquet_rows_are_counted_and_tar_members_if_asked(tmp_p
     assert check(tiny(), str(tmp_path / "tar"), count_tars=True)[1].num_images == 2
 
 
+def test_rows_of_arrow_files_are_counted_if_asked(tmp_path):
+    put(tmp_path / "tiny", "val.arrow", content=arrow_bytes([PICTURE] * 2))
+    assert check(tiny(), str(tmp_path))[1].num_images is None
+    assert check(tiny(), str(tmp_path), count_tars=True)[1].num_images == 2
+    put(tmp_path / "tiny", "val.arrow", content=b"no such thing " * 100)
+    with pytest.raises(SetupError, match=r"val.arrow: expected a whole Arrow file, got"):
+        check(tiny(), str(tmp_path), count_tars=True)
+
+
 def test_another_number_of_images_is_told_with_both_sides(tmp_path):
     put(tmp_path / "tiny", "val/1.jpg")
     problems = [split.problem for split in check(tiny(), str(tmp_path))]
@@ -217,7 +238,8 @@ def test_a_missing_split_is_a_problem_only_if_it_must_be_cleaned(tmp_path):
     assert train.place is None
     assert val.problem == (
         "tiny/val: expected one of folder tiny/val; tar tiny/val-*.tar; "
-        f"parquet tiny/val-*.parquet below {tmp_path}; got nothing"
+        "parquet tiny/val-*.parquet; arrow tiny/val-*.arrow "
+        f"below {tmp_path}; got nothing"
     )
 
 
@@ -254,3 +276,42 @@ def test_what_is_expected_names_the_original_layout_and_one_of_each_kind():
     )
     assert "parquet pascal-voc-2007/test-*.parquet" in places
     assert "folder pascal-voc-2007/test" in places
+
+
+CLASSED = TINY.replace('metric = "top1"', 'metric = "top1"\nclasses = 2')
+
+
+def classes_told(root, *, count_tars=False):
+    train, val = check(tiny(text=CLASSED), str(root), count_tars=count_tars)
+    return (train.num_classes, train.problem), (val.num_classes, val.problem, val.remark)
+
+
+def test_classes_are_counted_where_that_is_cheap(tmp_path):
+    put(tmp_path / "tiny", "train/a/1.jpg", "train/b/2.jpg", "val-0.tar", "val.csv")
+    put(tmp_path / "tiny", "val-0.tar", content=tar_bytes("a/1.jpg", "b/2.jpg"))
+    (tmp_path / "tiny" / "val.csv").unlink()
+    assert classes_told(tmp_path) == ((2, None), (None, None, None))
+    assert classes_told(tmp_path, count_tars=True) == ((2, None), (2, None, None))
+
+
+def test_another_number_of_classes_is_told_with_both_sides(tmp_path):
+    put(tmp_path / "tiny", "train/a/1.jpg", "val/a/1.jpg", "val/a/2.jpg")
+    train, val = classes_told(tmp_path)
+    assert train == (1, "tiny/train: expected 2 classes, got 1 in folder: train")
+    # Images to test on may be of few classes.
+    assert val == (1, None, None)
+
+
+def test_images_without_classes_can_be_cleaned_against_all_the_same(tmp_path):
+    put(tmp_path / "tiny", "val/1.jpg", "val/2.jpg")
+    _, (num_classes, problem, remark) = classes_told(tmp_path)
+    assert (num_classes, problem) == (None, None)
+    assert remark.startswith("tiny/val: expected the field label of each image in column label")
+
+
+def test_a_list_alone_says_where_images_lie(tmp_path):
+    put(tmp_path / "tiny", "pictures/1.jpg", "pictures/2.jpg", "pictures/3.jpg")
+    put(tmp_path / "tiny", "val.csv", content=b"path,label\npictures/3.jpg,x\npictures/1.jpg,y\n")
+    found = relative(tmp_path / "tiny", locate(tiny(), str(tmp_path)))
+    assert found == {"val": ["pictures/1.jpg", "pictures/3.jpg"]}
+    assert classes_told(tmp_path)[1] == (2, None, None)

@@ -35,13 +35,31 @@ def test_show_tells_everything_and_where_to_put_the_files(capsys):
         "CLEVR, number of objects (clevr-count)",
         "licence: CC BY 4.0",
         "shares images with: clevr-distance",
-        "epochs 50, schedule cosine, target number of objects",
+        "task: ordinal: A class of an ordered scale",
+        "protocol: linear_probe: A linear classifier on frozen features. train: train test: val",
+        "resize_px 224, stretch True, target number of objects, epochs 50, schedule cosine",
+        "weight_decay 0.0005, momentum 0.9, nesterov True, batch 256",
+        "SHA-256: ",
+        "field label: column [label, count]",
         "match: perceptual False, note Small objects",
         "split val: 15,000, cleaned",
         "folder clevr-count/CLEVR_v1.0/images/val",
         "parquet clevr-count/val-*.parquet",
     ):
         assert part in text
+
+
+def test_show_tells_what_others_reported(capsys):
+    assert main(["benchmarks", "show", "dollar-street"]) == 0
+    text = told(capsys)
+    assert "train: imagenet-22k-household:train test: all" in text
+    assert "published: SEER RG-10B: low 0.597, medium 0.785, high 0.866, Africa 0.659" in text
+    assert "(Oquab et al. 2023 (DINOv2), arXiv:2304.07193, table 12)" in text
+
+
+def test_show_tells_why_a_benchmark_is_not_evaluated_on(capsys):
+    assert main(["benchmarks", "show", "coco"]) == 0
+    assert "not evaluated: Needs a detector" in told(capsys)
 
 
 @pytest.mark.parametrize("name", load_benchmarks())
@@ -88,3 +106,22 @@ def test_wrong_arguments_are_told_with_both_sides(
     monkeypatch.chdir(tmp_path)
     assert main(["benchmarks", *arguments]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def put_digits(root, *, num_classes):
+    for number in range(20):
+        folder = root / "stl-10" / "train" / str(number % num_classes)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.png").write_bytes(b"a picture")
+
+
+def test_check_counts_classes_and_tells_images_without_one(tmp_path, capsys):
+    put_queries(tmp_path, 237)
+    put_digits(tmp_path, num_classes=9)
+    (tmp_path / "stl-10" / "test").mkdir()
+    (tmp_path / "stl-10" / "test" / "1.png").write_bytes(b"a picture")
+    assert main(["benchmarks", "check", f"--root={tmp_path}", "--benchmark=stl-10"]) == 1
+    text = told(capsys)
+    assert "stl-10 │ train │ no │ folder: train │ 1 │ 20 │ 5,000 │ 9 │ 10" in text
+    assert "stl-10/test: expected 8,000 images, got 1 in folder: test" in text
+    assert "remark: stl-10/test: expected the field label of each image in column label" in text

@@ -260,6 +260,12 @@ def test_benchmarks_below_a_root_are_indexed_with_their_rules(root, tmp_path):
     assert sorted(one.sets) == ["mnist"]
 
 
+def test_a_set_that_is_trained_on_has_nothing_to_index(root, tmp_path):
+    options = IndexOptions(root=str(root), benchmark=("mp16",), output=str(tmp_path / "x"))
+    with pytest.raises(SetupError, match=r"--benchmark: expected evaluation sets, got mp16, which"):
+        index(options, RUNNER)
+
+
 def test_a_benchmark_that_is_not_there_is_named_with_its_places(root, tmp_path):
     options = IndexOptions(root=str(root), benchmark=("dtd",), output=str(tmp_path / "x"))
     with pytest.raises(SetupError, match=r"dtd/val: expected one of .* got nothing"):

@@ -132,7 +132,7 @@ def test_a_checkpoint_of_another_model_or_a_damaged_one_is_refused(tmp_path):
 
 def test_another_configuration_is_refused_by_name_and_both_values(tmp_path):
     config = config_of(tmp_path)
-    record = run_record(config, {"position": 0}, num_ranks=2)
+    record = run_record(config, {"position": 0}, num_ranks=2, tombstones={})
     check_same_run(record, config)
     check_same_run(record, config_of(tmp_path, parallel={"shard": 1}))
     other = config_of(tmp_path, seed=3)

@@ -202,7 +202,7 @@ def test_the_whole_path_agrees_with_pillow(mirrored):
     (images,) = MultiCrop(config, 0)(sample()).images
     rows = sample_generator(0, 0, "0" * 32).random((6, crops._NUM_DRAWN)).tolist()
     for crop, row in zip(images, rows, strict=True):
-        box = crops._draw_box(row, config.groups[0], 300, 200)
+        box = crops.draw_box(row, config.groups[0], 300, 200)
         edges = (box.left, box.top, box.left + box.width, box.top + box.height)
         expected = image.crop(edges).resize((48, 48), Image.Resampling.BILINEAR)
         if mirrored:
@@ -239,7 +239,7 @@ def test_a_jpeg_decoded_smaller_enlarges_no_crop(width, height, px, epoch):
         MultiCrop(config, 0)(sample(content, epoch=epoch))
     rows = sample_generator(0, epoch, "0" * 32).random((3, crops._NUM_DRAWN)).tolist()
     for (shape, box), row in zip(sizes, rows, strict=True):
-        original = crops._draw_box(row, config.groups[0], width, height)
+        original = crops.draw_box(row, config.groups[0], width, height)
         assert box.width >= min(px, original.width)
         assert box.height >= min(px, original.height)
         assert box.left + box.width <= shape[1]

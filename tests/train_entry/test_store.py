@@ -95,3 +95,18 @@ def test_ranges_come_from_amazons_store(object_store):
     assert store.read("folder/a", 2, 5) == b"234"
     assert store.size("folder/a") == 10
     assert store.names("folder") == ["a"]
+
+
+def test_files_below_a_folder_are_listed_with_their_sizes_wherever_it_lies(tmp_path):
+    files = {"a/b/1.jpg": b"123", "a/2.jpg": b"", "c.txt": b"1"}
+    stores = Store(str(tmp_path)), Store("memory://listed")
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+        stores[1]._open().pipe_file(f"memory://listed/{name}", content)
+    for store in stores:
+        assert store.sizes("a") == {"b/1.jpg": 3, "2.jpg": 0}
+        assert store.sizes("") == {name: len(content) for name, content in files.items()}
+        assert store.sizes("nothing") == store.sizes("c.txt") == {}
+        assert [store.is_folder(name) for name in ("a", "c.txt", "d")] == [True, False, False]
+        assert [store.exists(name) for name in ("a", "c.txt", "d")] == [True, True, False]

@@ -185,3 +185,13 @@ def test_a_tar_or_parquet_file_is_one_part(dots, tmp_path):
 def test_a_prefix_comes_before_every_name(dots, tmp_path):
     path = write_tar(tmp_path / "t", [("a.png", dots[0])])
     assert list(read_images(EvalSet("set", path, "test/"))) == [("test/a.png", dots[0])]
+
+
+@pytest.mark.parametrize("new", [pa.ipc.new_file, pa.ipc.new_stream])
+def test_rows_of_arrow_files_are_numbered_as_those_of_parquet_files(new, tmp_path):
+    images = [{"bytes": b"one", "path": "a.jpg"}, {"bytes": b"two", "path": None}]
+    table = pa.table({"label": [1, 2], "image": pa.array(images)})
+    with new(str(tmp_path / "x.arrow"), table.schema) as writer:
+        writer.write_table(table, max_chunksize=1)
+    found = list(read_images(EvalSet("x", str(tmp_path / "x.arrow"))))
+    assert found == [("000000000-a.jpg", b"one"), ("000000001", b"two")]

@@ -6,11 +6,11 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from ingest.page.charts import Table
-from ingest.page.page import Heading, make_page
 from ingest.page.pairs import Pair, PairsOfSet, Picture, pairs_html, threshold_curves
 from ingest.page.removed import CutCounts
-from ingest.page.section import Section
+from schemas.page.charts import Table
+from schemas.page.page import Heading, make_page
+from schemas.page.section import Section
 from tests.pages import HOSTILE, tags_of
 
 LUMA = np.random.default_rng(1).bytes(1024)
@@ -30,7 +30,7 @@ def page_of(*pairs, text="text"):
     table = Table(text, (text,), [(text,)])
     found = PairsOfSet(text, pairs, len(pairs) + 7, 1, table)
     section = Section("s", text, text, [(text, text)], (), [table], [text], pairs_html([found]))
-    return make_page(Heading(text, [text], [(text, text)]), [section])
+    return make_page(Heading(text, [text], text, [(text, text)]), [section])
 
 
 def test_hostile_texts_are_escaped_and_only_web_addresses_are_links():

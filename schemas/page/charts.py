@@ -3,42 +3,17 @@
 Each chart comes with its numbers as a table, so that nobody has to read them off a drawing.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import vl_convert
-from markupsafe import Markup, escape
+from markupsafe import Markup
+
+from schemas.page.drawing import BLUE, ORANGE, STEP_PX, WIDTH_PX, clip, distinct, draw
 
 Rows = Sequence[Sequence[str]]
 
-BLUE, ORANGE = "#3f74a6", "#c0732b"
-_VERSION = "5.21"
-_WIDTH, _STEP, _LABEL_PX, _COLUMN_PX = 400, 18, 150, 40
-_FONT = "system-ui, sans-serif"
-_AXIS = {
-    **{f"{part}Color": "currentColor" for part in ("label", "title", "tick", "domain", "grid")},
-    **{"gridOpacity": 0.14, "tickOpacity": 0.4, "domainOpacity": 0.4, "labelLimit": _LABEL_PX},
-    **{"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "tickCount": 4},
-}
-_CONFIG: dict[str, Any] = {
-    "background": None,
-    # All drawings are of one width with their labels, so that their texts are of one size.
-    "autosize": {"type": "fit-x", "contains": "padding"},
-    "font": _FONT,
-    "view": {"stroke": None},
-    "axis": _AXIS,
-    "text": {"color": "currentColor", "fontSize": 12},
-}
-_OPENING = re.compile(r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>")
-# What a drawing says of its parts: the whole has a name, and its numbers are in a table.
-_PARTS = re.compile(r" (?:role|aria-[a-z]+)=\"[^\"]*\"")
-# What XML may not have (https://www.w3.org/TR/xml/#charsets) aborts the whole process; characters
-# of two UTF-16 units are an error where Vega shortens a label between them.
-_NOT_DRAWN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff\U00010000-\U0010ffff]"
-)
+_COLUMN_PX = 40
 _AXIS_NUMBERS = {"format": "~s"}
 
 
@@ -63,37 +38,14 @@ class Chart:
     note: str = ""
 
 
-def draw(spec: Mapping[str, Any], title: str) -> Markup:
-    """The SVG of a Vega-Lite specification, named for those who do not see it."""
-    whole = {
-        "$schema": f"https://vega.github.io/schema/vega-lite/v{_VERSION}.json",
-        "config": _CONFIG,
-        **spec,
-    }
-    svg = vl_convert.vegalite_to_svg(_drawable(whole), vl_version=_VERSION)
-    svg = _PARTS.sub("", svg)
-    start = f'role="img" aria-label="{escape(title)}" class="chart">'
-    # vl-convert has escaped all texts.
-    return Markup(_OPENING.sub(lambda found: f'<svg viewBox="{found[1]}" {start}', svg, count=1))
-
-
-def _drawable(value: Any) -> Any:
-    """The same without characters that cannot be drawn; tables have them all."""
-    if isinstance(value, str):
-        return _NOT_DRAWN.sub("\ufffd", value)
-    if isinstance(value, Mapping):
-        return {name: _drawable(one) for name, one in value.items()}
-    return [_drawable(one) for one in value] if isinstance(value, list) else value
-
-
 def bars(title: str, counts: Mapping[str, int], unit: str, note: str = "") -> Chart:
     """One bar for each name, in the order given."""
     total = sum(counts.values())
-    values = [{"name": _clip(name), "count": count} for name, count in counts.items()]
+    values = [{"name": clip(name), "count": count} for name, count in counts.items()]
     spec = {
-        "data": {"values": _distinct(values)},
-        "width": _WIDTH,
-        "height": {"step": _STEP},
+        "data": {"values": distinct(values)},
+        "width": WIDTH_PX,
+        "height": {"step": STEP_PX},
         "mark": {"type": "bar", "color": BLUE, "cornerRadiusEnd": 2},
         "encoding": {
             "y": {"field": "name", "type": "nominal", "sort": None, "title": None},
@@ -117,7 +69,7 @@ def histogram(
     names = " : ".join(f"datum.value == {place} ? '{labels[place]}'" for place in shown) + " : ''"
     spec = {
         "data": {"values": values},
-        "width": _WIDTH,
+        "width": WIDTH_PX,
         "height": 130,
         "mark": {"type": "bar", "color": BLUE, "binSpacing": 1},
         "encoding": {
@@ -149,12 +101,12 @@ def columns(title: str, counts: Mapping[str, int], unit: str, note: str = "") ->
     values = [{"name": name, "count": count} for name, count in counts.items()]
     # A few names would have columns as broad as the drawing.
     mark: dict[str, Any] = {"type": "bar", "color": BLUE}
-    if len(names) * _COLUMN_PX < _WIDTH * 0.8:
+    if len(names) * _COLUMN_PX < WIDTH_PX * 0.8:
         mark["size"] = _COLUMN_PX
     axis = {"values": shown, "labelAngle": 0, "labelOverlap": True, "grid": False}
     spec = {
         "data": {"values": values},
-        "width": _WIDTH,
+        "width": WIDTH_PX,
         "height": 130,
         "mark": mark,
         "encoding": {
@@ -182,15 +134,15 @@ class Interval:
 def intervals(title: str, found: Sequence[Interval], all_rows: Rows, note: str = "") -> Chart:
     """Shares with their 95 % intervals; all_rows: the whole table, if only some are drawn."""
     values = [
-        {"name": _clip(one.name), "share": one.share, "low": one.low, "high": one.high}
+        {"name": clip(one.name), "share": one.share, "low": one.low, "high": one.high}
         for one in found
     ]
     y = {"field": "name", "type": "nominal", "sort": None, "title": None}
     percent = {"format": ".0%"}
     spec = {
         "data": {"values": values},
-        "width": _WIDTH,
-        "height": {"step": _STEP},
+        "width": WIDTH_PX,
+        "height": {"step": STEP_PX},
         "encoding": {"y": y},
         "layer": [
             {
@@ -229,7 +181,7 @@ def curve(one: Curve) -> Chart:
     values = [{"cut": x, "count": y} for x, y in zip(one.cuts, one.counts, strict=True)]
     x = {"type": "quantitative", "title": None}
     spec = {
-        "width": _WIDTH,
+        "width": WIDTH_PX,
         "height": 150,
         "layer": [
             {
@@ -275,18 +227,3 @@ def _every(count: int, most: int = 6) -> int:
 
 def _share(count: int, total: int) -> str:
     return f"{count / total:.2%}" if total else ""
-
-
-def _clip(text: str, most: int = 40) -> str:
-    drawn = _NOT_DRAWN.sub("\ufffd", text)
-    return drawn if len(drawn) <= most else drawn[: most - 1] + "…"
-
-
-def _distinct(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same with names that differ: those of one name would share a bar."""
-    seen: dict[str, int] = {}
-    for one in values:
-        count = seen[one["name"]] = seen.get(one["name"], 0) + 1
-        if count > 1:
-            one["name"] = f"{one['name']} ({count})"
-    return values

@@ -10,9 +10,9 @@ _FOLDER = Path(__file__).parent
 _LONGEST_URL = 120
 
 
-def render(name: str, **values: Any) -> str:
-    """A template of this folder, filled in."""
-    return _environment().get_template(name).render(**values)
+def render(name: str, folder: Path = _FOLDER, **values: Any) -> str:
+    """A template of a folder, filled in; it may import those of this one."""
+    return _environment(folder).get_template(name).render(**values)
 
 
 @cache
@@ -22,9 +22,9 @@ def style_sheet() -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment(folder: Path) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
+        loader=FileSystemLoader([folder, _FOLDER]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

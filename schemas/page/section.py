@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ingest.page.charts import Chart, Table
+from schemas.page.charts import Chart, Table
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
+import re
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ingest.page.charts import Interval, bars, columns, histogram, intervals, size_labels
-from ingest.page.flow import flow_chart, losses
-from schemas.outcome import Outcome
+from schemas.page.charts import Interval, bars, columns, histogram, intervals, size_labels
+from schemas.page.drawing import draw
 from tests.pages import HOSTILE, assert_harmless, tags_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
@@ -72,16 +73,21 @@ def test_an_empty_histogram_and_no_intervals_are_drawn_too():
     assert intervals("t", [Interval("A", 1, 0.5, 0.1, 0.9)], []).svg
 
 
-@given(st.dictionaries(st.sampled_from([word.value for word in Outcome]), st.integers(0, 10**9)))
-def test_losses_and_what_is_kept_add_up_to_what_went_in(outcomes):
-    lost = sum(loss.count for loss in losses(outcomes))
-    assert lost + outcomes.get("kept", 0) == sum(outcomes.values())
+def test_a_drawing_is_the_same_whatever_was_drawn_before():
+    def spec(name):
+        color = {"field": "name", "type": "nominal", "legend": None}
+        x = {"field": "x", "type": "quantitative"}
+        values = [{"name": name, "x": 1}, {"name": "b", "x": 2}]
+        return {
+            "data": {"values": values},
+            "mark": {"type": "point", "clip": True},
+            "encoding": {"color": color, "x": x},
+        }
 
-
-def test_the_flow_tells_how_many_went_in_and_are_kept():
-    chart = flow_chart({"kept": 60, "http_404": 30, "robots": 10}, num_tombstones=5)
-    assert "100 candidates went in; 55 images (55.0%) are kept." in chart.note
-    assert ("removed on request", "5", "5.00%") in chart.table.rows
-    assert_harmless(str(chart.svg))
-    assert flow_chart({}).svg
-    assert flow_chart({"kept": 1}).svg
+    first = draw(spec("a"), "t")
+    other = draw(spec("c"), "t")
+    assert draw(spec("a"), "t") == first
+    clips = [set(re.findall(r'<clipPath id="([^"]*)"', svg)) for svg in (first, other)]
+    assert clips[0]
+    assert not clips[0] & clips[1]
+    assert set(re.findall(r"url\(#([^)]*)\)", first)) == clips[0]

@@ -1,0 +1,1 @@
+"""Pages: one file without scripts that needs no server and asks for nothing."""

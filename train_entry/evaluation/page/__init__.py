@@ -1,0 +1,1 @@
+"""The page of an evaluation: figures with intervals, what was published, what was cleaned."""
