@@ -21,6 +21,8 @@ from tests.photo_tiles import photo_tiles
 
 PX = 40
 NUM_TRAIN, NUM_TEST = 300, 200
+# More of these, so that a difference in what was learned shows.
+NUM_TILES = 900
 _COPIED = (
     *("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "hubble_deep_field.jpg"),
     *("retina.jpg", "china.jpg", "flower.jpg", "motorcycle_left.png", "ihc.png"),
@@ -95,12 +97,12 @@ def _digits(root, definitions):
 
 def _tiles(root, definitions):
     """A list for each split."""
-    files, labels = tile_files(NUM_TRAIN + NUM_TEST)
+    files, labels = tile_files(NUM_TILES)
     folder = root / "small-tiles"
     (folder / "pictures").mkdir(parents=True)
     for split, places in (
         ("train", range(NUM_TRAIN)),
-        ("test", range(NUM_TRAIN, NUM_TRAIN + NUM_TEST)),
+        ("test", range(NUM_TRAIN, NUM_TILES)),
     ):
         with (folder / f"{split}.csv").open("w", newline="") as file:
             writer = csv.writer(file)

@@ -22,7 +22,7 @@ from train_entry.config import CONFIG_FOLDER
 
 # Two builds and two pretrainings by the real commands: minutes on a busy machine.
 pytestmark = pytest.mark.timeout(1200)
-NUM_STRANGERS, STEPS = 500, 120
+NUM_STRANGERS, STEPS = 100, 250
 SETS = (
     *("small-digits", "small-tiles", "small-copies", "small-shifted-digits"),
     *("small-styles", "small-places", "small-digit-groups"),
@@ -58,14 +58,14 @@ def index(folder, definitions):
     """An evaluation index of the test set of tiles."""
     tests = folder / "test-tiles"
     tests.mkdir()
-    for path in tested_tiles(folder):
+    for path in copied_tiles(folder):
         (tests / path.name).write_bytes(path.read_bytes())
     told = uncurated("index", f"--eval-set=small-tiles={tests}", f"--output={folder / 'index'}")
     assert told.returncode == 0, told.stdout + told.stderr
     return folder / "index"
 
 
-def tested_tiles(folder):
+def copied_tiles(folder):
     """The images of the test split, as its list names them."""
     lines = (folder / "root/small-tiles/test.csv").read_text().splitlines()[1:]
     return [folder / "root/small-tiles" / line.partition(",")[0] for line in lines]
@@ -78,7 +78,7 @@ def crawl(folder, definitions):
     crawl.mkdir()
     for number, picture in enumerate(cluttered_digits()[0][:NUM_STRANGERS]):
         (crawl / f"digit-{number}.png").write_bytes(png_of(picture))
-    for path in tested_tiles(folder):
+    for path in copied_tiles(folder):
         (crawl / f"copy-{path.name}").write_bytes(path.read_bytes())
     return crawl
 
@@ -91,7 +91,7 @@ def dataset_of(folder, name, crawl, *arguments):
 
 def pretrained(dataset, output):
     told = [f"data={dataset}", f"output={output}", f"loader.cache={output}-cache"]
-    told += [f"optim.steps={STEPS}", "optim.warmup_steps=30"]
+    told += [f"optim.steps={STEPS}", "optim.warmup_steps=50"]
     config = CONFIG_FOLDER / "clutter_cpu.yaml"
     code, said = run("train_entry.pretrain", config, *told)
     assert code == 0, said
@@ -212,7 +212,7 @@ def test_planted_copies_raise_the_score_and_the_same_line_says_so(
         pages.append((output / "index.html").read_text())
     cleaned, dirty = found
     assert dirty.figures[0].value > cleaned.figures[0].value + 0.02
-    num_copies = len(tested_tiles(folder))
+    num_copies = len(copied_tiles(folder))
     assert cleaned.contamination.exact_removed == num_copies
     assert (cleaned.contamination.exact_left, dirty.contamination.exact_left) == (0, num_copies)
     assert f"CONTAMINATED: trained on {num_copies} exact" in row_of(pages[1], "small-tiles")

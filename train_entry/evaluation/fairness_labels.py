@@ -161,7 +161,8 @@ def label_scores(
     association of which the classifier knows no label is left out: none could be found.
     Raises DataError if that is so of all.
     """
-    columns = {name: place for place, name in enumerate(classes)}
+    # Classes may be numbers; the registry's words are text.
+    columns = {str(name): place for place, name in enumerate(classes)}
     known = {
         name: [columns[label] for label in labels if label in columns]
         for name, labels in recipe.associations.items()
@@ -188,7 +189,7 @@ def _incomplete(recipe: FairnessLabels, name: str, num_known: int) -> str:
 
 
 def _scores_of_labels(
-    recipe: FairnessLabels, labels: TopLabels, columns: Mapping[Hashable, int], people: People
+    recipe: FairnessLabels, labels: TopLabels, columns: Mapping[str, int], people: People
 ) -> list[Score]:
     """Figures of labels one by one: those that need a look, and differences of rates."""
     scores = []
