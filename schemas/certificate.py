@@ -132,7 +132,7 @@ def certify(
             for kind in sorted({one.kind for one in coded})
         },
         recall_of_flat=_recall([one for one in results if not one.protected]),
-        residual=missed_copies(near, recall),
+        residual=(_missed(near, recall.high), _missed(near, recall.low)),
         false_drops=_false_drops(index.calibration, counts.num_candidates),
         canary_files=dict(canary_files),
     )
@@ -161,11 +161,6 @@ def wilson_interval(found: float, total: float, z: float = Z_95) -> tuple[float,
 def _recall(results: list[CanaryResult]) -> Recall:
     copies = (Outcome.DUPLICATE_EXACT, Outcome.DUPLICATE_NEAR)
     return Recall.of(sum(one.outcome in copies for one in results), len(results))
-
-
-def missed_copies(found: int, recall: Recall) -> tuple[float, float]:
-    """How many copies were missed where so many were found, at both ends of the recall."""
-    return _missed(found, recall.high), _missed(found, recall.low)
 
 
 def _missed(found: int, recall: float) -> float:

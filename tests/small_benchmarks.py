@@ -89,7 +89,7 @@ def _digits(root, definitions):
             "linear_probe": "epochs = 10\nmilestones = [5, 8]\n",
             "nearest_neighbors": "k = 20\n",
             "low_shot": "num_train = 100\nepochs = 10\nmilestones = [8]\n",
-            "fine_tune": "epochs = 2\nmilestones = [1]\nbatch = 50\nlearning_rate = 0.05\n",
+            "fine_tune": "epochs = 2\nmilestones = [1]\nbatch = 50\nlearning_rate = 0.5\n",
         }[protocol]
     protocols = '["linear_probe", "nearest_neighbors", "low_shot", "fine_tune"]'
     _define(definitions, "small-digits", body, category="characters", protocols=protocols)

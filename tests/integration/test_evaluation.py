@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -206,24 +205,26 @@ def test_planted_copies_raise_the_score_and_the_same_line_says_so(
     for name, (dataset, model) in (("clean", clean), ("dirty", contaminated)):
         output = folder / f"{name}-tiles"
         told = arguments(folder, definitions, model, output, "--training-data", dataset)
-        code, said = run(*told, "--benchmarks", "small-tiles", "--protocols", TILES[1])
+        told += ["--compare", folder / "clean-tiles/evaluation.json"] if found else []
+        code, said = run(*told, "--benchmarks", TILES[0], "--protocols", TILES[1])
         assert code == 0, said
         found.append(evaluated(output).results[0])
         pages.append((output / "index.html").read_text())
     cleaned, dirty = found
-    assert dirty.figures[0].value > cleaned.figures[0].value + 0.02
+    assert dirty.figures[0].value > cleaned.figures[0].value + 0.03
     num_copies = len(copied_tiles(folder))
     assert cleaned.contamination.exact_removed == num_copies
     assert (cleaned.contamination.exact_left, dirty.contamination.exact_left) == (0, num_copies)
     assert f"CONTAMINATED: trained on {num_copies} exact" in row_of(pages[1], "small-tiles")
     assert "CONTAMINATED" not in pages[0]
+    assert "clean-run" in pages[1]
     assert f"{dirty.figures[0].value:.1%}" in row_of(pages[1], "small-tiles")
 
 
 def row_of(page, benchmark):
     """The first row of a table that names a benchmark."""
-    rows = [row for row in page.split("<tr>") if benchmark in row and "<td" in row]
-    return rows[0].partition("</tr>")[0]
+    rows = [row.partition("</tr>")[0] for row in page.split("<tr")[1:]]
+    return next(row for row in rows if benchmark in row)
 
 
 def test_a_run_is_not_evaluated_beside_data_that_it_has_not_read(
@@ -266,19 +267,12 @@ def test_what_is_not_there_is_told_and_the_rest_is_done(folder, definitions, cle
     assert json.dumps(found.missing["oxford-pets--linear_probe"])[1:40] in said
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
+def test_wrong_arguments_are_told_with_what_was_expected(folder):
+    told = ["train_entry.evaluate", "no-model", "--root", folder, "--output", folder / "none"]
+    for wrong, message in (
+        (["--batch", "none"], "--batch: Input should be a valid integer.*got none"),
         (["--benchmarks", "oxford-pots"], "expected ids .* got 'oxford-pots'"),
-        (["--benchmarks", "coco"], "coco: not evaluated:"),
-        (["--protocols", "magic"], "expected linear_probe, .* got magic"),
-        (["--batch", "none"], "--batch: .*got none"),
-        (["--compare", "nowhere.json"], "nowhere.json: expected the evaluation.json"),
-    ],
-)
-def test_wrong_arguments_are_told_with_what_was_expected(folder, wrong, message):
-    model = str(Path(folder) / "no-model")
-    told = ["train_entry.evaluate", model, "--root", folder, "--output", folder / "none", *wrong]
-    code, said = run(*told)
-    assert code == 2
-    assert re.search(message, said), said
+    ):
+        code, said = run(*told, *wrong)
+        assert code == 2
+        assert re.search(message, said), said

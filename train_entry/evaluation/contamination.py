@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
+from scipy.stats import chi2  # type: ignore[import-untyped]  # it has no types
 
 from schemas.benchmarks.model import Benchmark
-from schemas.certificate import Certificate, SetCertificate, missed_copies
+from schemas.certificate import Certificate, Recall, SetCertificate
 from schemas.figures import Contamination
 from schemas.manifest import DATASET_FILE, DatasetRecord, decode
 from schemas.tombstone import CERTIFICATES, Decontamination
@@ -86,10 +87,22 @@ def contamination_of(benchmark: Benchmark, data: TrainingData | None) -> Contami
         exact_left=sum(found.exact_copies for found in left),
         near_left=sum(found.near_copies for found in left),
         recall=recall,
-        residual=missed_copies(near, recall) if recall.tried else None,
+        residual=_residual(near, recall) if recall.tried else None,
         sentence="",
     )
     return told.model_copy(update={"sentence": _sentence(told)})
+
+
+def _residual(near: int, recall: Recall) -> tuple[float, float]:
+    """How many near copies of a set were missed, if copies on the web are made as the planted ones.
+
+    From both ends of the recall and of the number found, which is drawn as well: that none was
+    found does not say that there is none (exact Poisson limits, Garwood 1936).
+    """
+    least = chi2.ppf(0.025, 2 * near) / 2 if near else 0.0
+    most = chi2.ppf(0.975, 2 * near + 2) / 2
+    low = max(recall.low, 1 / (recall.tried + 1))
+    return float(least * (1 - recall.high) / recall.high), float(most * (1 - low) / low)
 
 
 def _sentence(told: Contamination) -> str:

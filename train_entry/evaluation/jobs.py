@@ -23,12 +23,16 @@ Parts = Mapping[str, tuple[Examples, ...]]
 
 @dataclass(frozen=True)
 class Job:
-    """One benchmark by one protocol; parts: by role, the images of each part."""
+    """One benchmark by one protocol.
+
+    parts: by role, the images of each part. absent: roles that it does without, with the reason.
+    """
 
     benchmark: Benchmark
     protocol: Protocol
     recipe: Recipe
     parts: Parts
+    absent: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -118,14 +122,16 @@ class _Reader:
         """A benchmark's images by role; raises DataError if some are not there."""
         recipe = benchmark.recipe_of(protocol)
         parts: dict[str, tuple[Examples, ...]] = {}
+        absent: dict[str, str] = {}
         for role, names in benchmark.roles_of(protocol).items():
             facts = facts_needed(recipe, protocol, role)
             try:
                 parts[role] = tuple(self._part(benchmark, name, facts) for name in names)
-            except DataError:
+            except DataError as error:
                 if role not in _OPTIONAL:
                     raise
-        return Job(benchmark, protocol, recipe, parts)
+                absent[role] = str(error)
+        return Job(benchmark, protocol, recipe, parts, absent)
 
     def _part(self, benchmark: Benchmark, name: str, facts: tuple[str, ...]) -> Examples:
         """A part of a benchmark, or of another one: `id:part`."""

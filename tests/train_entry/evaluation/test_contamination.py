@@ -54,8 +54,9 @@ def test_what_was_removed_while_building_stands_with_recall_and_residual():
     assert (told.exact_removed, told.near_removed) == (3, 18)
     assert (told.exact_left, told.near_left) == (0, 0)
     low, high = told.residual
-    # Of 20 copies 18 are found at a recall of 90 %.
-    assert low < 2 < high
+    # Of 20 copies 18 are found at a recall of 90 %; 10.7 to 28.4 are the limits of 18.
+    assert low == pytest.approx(10.668 * (1 - 0.944772) / 0.944772, rel=1e-3)
+    assert high == pytest.approx(28.448 * (1 - 0.825633) / 0.825633, rel=1e-3)
     assert "3 exact and 18 near copies" in told.sentence
     assert "90.0% (82.6% to 94.5%, 100 planted copies)" in told.sentence
     assert "CONTAMINATED" not in told.sentence
@@ -87,6 +88,21 @@ def test_images_that_another_benchmark_protects_count_for_those_that_share_them(
     told = contamination_of(benchmark("imagenet-real"), data(shared))
     assert told.matched is True
     assert told.exact_removed == 4
+
+
+def test_where_no_near_copy_was_found_some_may_be_left():
+    told = contamination_of(PETS, data(certificate(oxford_pets=(3, 0, Recall.of(50, 100)))))
+    low, high = told.residual
+    assert low == 0
+    assert high == pytest.approx(3.689 * (1 - 0.403833) / 0.403833, rel=1e-3)
+
+
+def test_a_detector_that_found_no_planted_copy_leaves_a_finite_bound():
+    low, high = contamination_of(
+        PETS, data(certificate(oxford_pets=(0, 0, Recall.of(0, 10))))
+    ).residual
+    assert low == 0
+    assert high == pytest.approx(3.689 * 10, rel=1e-3)
 
 
 def test_without_canaries_no_recall_is_claimed():
