@@ -213,6 +213,16 @@ class HatefulMemes(LinearProbe):
     )
 
 
+# The classifier of many thousand labels, of which fairness of labels is told.
+_OF_LABELS = LinearProbe(
+    epochs=105,
+    milestones=(30, 60, 90, 100),
+    learning_rate=0.0125,
+    weight_decay=1e-4,
+    metric="top1",
+)
+
+
 class FairnessLabels(Recipe):
     """Which labels a classifier gives to which group of people."""
 
@@ -233,13 +243,7 @@ class FairnessLabels(Recipe):
         default={}, description="labels that are checked from this score on"
     )
     group_by: tuple[tuple[FieldName, ...], ...] = (("gender", "skin_tone"), ("age",))
-    probe: LinearProbe = LinearProbe(
-        epochs=105,
-        milestones=(30, 60, 90, 100),
-        learning_rate=0.0125,
-        weight_decay=1e-4,
-        metric="top1",
-    )
+    probe: LinearProbe = _OF_LABELS
 
 
 class HouseholdLabels(Recipe):
@@ -259,13 +263,7 @@ class HouseholdLabels(Recipe):
     mapping: dict[str, tuple[str, ...]] = Field(
         default={}, description="concepts that a class stands for; absent: its own name"
     )
-    probe: LinearProbe = LinearProbe(
-        epochs=105,
-        milestones=(30, 60, 90, 100),
-        learning_rate=0.0125,
-        weight_decay=1e-4,
-        metric="top1",
-    )
+    probe: LinearProbe = _OF_LABELS
 
 
 class AttributeRetrieval(Recipe):

@@ -4,7 +4,7 @@ B images, H and W pixels. Which images a batch has depends on its number alone.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from train_entry.evaluation.transforms import Transform
 from train_entry.reader import BadSample
+
+T = TypeVar("T")
 
 BOX = "box"
 # Fewer batches are made before a worker process has even started.
@@ -71,10 +73,17 @@ def load_batches(
 ) -> Iterator[ImageBatch]:
     """The batches of these numbers, in their order."""
     workers = min(workers, len(numbers) // _MIN_BATCHES_PER_WORKER)
+    yield from load_ahead(batches, numbers, workers, pin_memory)
+
+
+def load_ahead(
+    batches: Dataset[T], keys: Sequence[Any], workers: int, pin_memory: bool
+) -> Iterator[T]:
+    """The batches of these keys in this order, made ahead by so many processes."""
     loader = DataLoader(
         batches,
         batch_size=None,
-        sampler=numbers,
+        sampler=keys,
         num_workers=workers,
         collate_fn=_as_it_is,
         pin_memory=pin_memory,

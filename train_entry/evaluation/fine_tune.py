@@ -25,7 +25,13 @@ from train_entry.augment import augment, normalised
 from train_entry.checkpoint import Checkpoints, State, read_run
 from train_entry.config import CropsConfig
 from train_entry.errors import CheckpointError, Diverged
-from train_entry.evaluation.batches import ImageBatch, ImageBatches, Images, load_batches
+from train_entry.evaluation.batches import (
+    ImageBatch,
+    ImageBatches,
+    Images,
+    load_ahead,
+    load_batches,
+)
 from train_entry.evaluation.classification import (
     TOP1,
     classes_of,
@@ -39,7 +45,6 @@ from train_entry.evaluation.fine_tune_data import (
     TrainingBatches,
     TrainingSet,
     crops_of,
-    load_training,
 )
 from train_entry.evaluation.fine_tune_model import TunedModel, borrowed_network
 from train_entry.evaluation.learning_rate import learning_rate
@@ -144,7 +149,7 @@ class _Work:
         batches = TrainingBatches(
             self._recipe, self._training, self._crops, ranks.rank, ranks.world
         )
-        loader = load_training(batches, keys, self._tuning.workers, ranks.device.type == "cuda")
+        loader = load_ahead(batches, keys, self._tuning.workers, ranks.device.type == "cuda")
         num_images = len(self._training.labels) * (epochs - begin) // ranks.world
         total, num_bad = torch.zeros(2, dtype=torch.float64), 0
         with Meter(self._tuning.title, num_images, ranks.world, ranks.first) as meter:

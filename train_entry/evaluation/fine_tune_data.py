@@ -5,16 +5,15 @@ batch has, and what they look like, depends on the seed, the epoch and their nam
 divide a batch.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from schemas.benchmarks.recipes import FineTune
 from train_entry.config import CropGroup, CropsConfig
@@ -32,7 +31,6 @@ from train_entry.reader import BadSample
 
 # What stands for an image that cannot be decoded.
 GREY = 128
-_PREFETCH = 2
 
 
 class TrainingBatch(NamedTuple):
@@ -133,29 +131,6 @@ class TrainingBatches(Dataset[TrainingBatch]):
         """The numbers for colours; those before them are what the view's place is drawn by."""
         generator = sample_generator(self._recipe.seed, view, name)
         return generator.random(NUM_BOX_DRAWN + NUM_COLOR_DRAWN)[-NUM_COLOR_DRAWN:]
-
-
-def load_training(
-    batches: TrainingBatches, keys: Sequence[tuple[int, int]], workers: int, pin_memory: bool
-) -> Iterator[TrainingBatch]:
-    """The batches of these epochs and numbers in this order, made ahead by so many processes."""
-    loader: DataLoader[TrainingBatch] = DataLoader(
-        batches,
-        batch_size=None,
-        sampler=keys,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        pin_memory=pin_memory,
-        prefetch_factor=_PREFETCH if workers else None,
-        # Clients of object stores do not survive a fork, nor do threads.
-        multiprocessing_context="spawn" if workers else None,
-        generator=torch.Generator(),
-    )
-    yield from loader
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
 
 
 def _share(count: int, number: int, parts: int) -> tuple[int, int]:

@@ -9,13 +9,13 @@ from tests.train_entry.evaluation.digit_images import RECIPE
 from tests.train_entry.evaluation.image_lists import ImageList
 from train_entry.crops import Parameters
 from train_entry.errors import ConfigError
+from train_entry.evaluation.batches import load_ahead
 from train_entry.evaluation.encoder import IMAGENET_MEAN, IMAGENET_STD
 from train_entry.evaluation.fine_tune_data import (
     GREY,
     TrainingBatches,
     TrainingSet,
     crops_of,
-    load_training,
 )
 from train_entry.evaluation.transforms import Transform
 
@@ -105,7 +105,7 @@ def test_a_copy_in_a_worker_process_gives_the_same_batches():
     batches, count = batches_of(ImageList.of(20))
     copy = pickle.loads(pickle.dumps(batches))
     keys = [(epoch, number) for epoch in (0, 1) for number in range(count)]
-    loaded = load_training(batches, keys, 0, pin_memory=False)
+    loaded = load_ahead(batches, keys, 0, pin_memory=False)
     for key, found in zip(keys, loaded, strict=True):
         assert torch.equal(found.pixels, copy[key].pixels)
         assert torch.equal(found.labels, copy[key].labels)

@@ -3,7 +3,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -52,6 +52,7 @@ def worst(found, wanted):
 
 
 @settings(max_examples=40, deadline=None)
+@example(122, 36, 28, 2, "bilinear")
 @given(
     st.integers(5, 400),
     st.integers(5, 400),
@@ -63,7 +64,10 @@ def test_the_middle_is_that_of_a_whole_image_resized_first(width, height, crop_p
     image = noise(width, height)
     transform = Transform(crop_px + more, crop_px, interpolation=kind)
     wanted = centre(resized(image, crop_px + more, kind), crop_px)
-    assert worst(transform(encoded(image), "a"), wanted) <= 1
+    apart = np.abs(transform(encoded(image), "a").astype(int) - np.asarray(wanted, int))
+    # Pillow rounds twice, across and down, and each may go the other way; a shift would be far off.
+    assert apart.max() <= 2
+    assert apart.mean() <= 0.5
 
 
 @pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
