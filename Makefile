@@ -11,7 +11,7 @@ demo: .venv/.demo                ## a miniature web, crawled, packed, audited; t
 		train_entry/configs/smoke_cpu.yaml data=build/demo/dataset output=build/demo/run
 
 test: .venv/.dev                 ## all tests but the benchmarks; loopback traffic only
-	$(BIN)/pytest -n auto --maxprocesses=4
+	$(BIN)/pytest -n auto --maxprocesses=4 --dist worksteal
 
 check: .venv/.dev                ## format, lint, types, import layers, generated documentation
 	$(BIN)/ruff format --check .
