@@ -68,6 +68,18 @@ def read_commits(dataset: str, shards: Iterable[int]) -> list[Commit]:
 
 def pack_shard(content: ShardContent, spool: Spool, dataset: str, options: PackOptions) -> Commit:
     """Write the files of a shard and commit it; the commit that counts, ours or an earlier one."""
+    try:
+        return _publish(_written(content, spool, dataset, options), dataset)
+    except FileNotFoundError:
+        # Another build has committed all, and swept away what this one was writing.
+        winner = read_commit(dataset, content.shard)
+        if winner is None:
+            raise
+        return winner
+
+
+def _written(content: ShardContent, spool: Spool, dataset: str, options: PackOptions) -> Commit:
+    """The files of a shard, written, and what a commit would say of them."""
     kept = [item for item in content.items if item.outcome is Outcome.KEPT]
     shard_file, written = write_shard(_samples(kept, spool), content.shard, dataset, options)
     for item, offset in zip(kept, written.offsets, strict=True):
@@ -101,7 +113,7 @@ def pack_shard(content: ShardContent, spool: Spool, dataset: str, options: PackO
         merkle_root=merkle_root(written.leaves).hex(),
     )
     check_conservation(commit)
-    return _publish(commit, dataset)
+    return commit
 
 
 def write_shard(
