@@ -75,9 +75,9 @@ class BenchmarkResult(BaseModel):
     protocol: str
     recipe: dict[str, Any] = Field(description="the protocol's numbers, as they were used")
     deviations: tuple[str, ...] = Field(description="where that is not what was published")
-    splits: dict[str, str] = Field(description="SHA-256 over names and digests of images, by split")
-    num_images: dict[str, int] = Field(description="images by split")
-    num_bad: dict[str, int] = Field(description="images that could not be decoded, by split")
+    splits: dict[str, str] = Field(description="SHA-256 over names, sizes and fields, by `id/part`")
+    num_images: dict[str, int] = Field(description="images by `id/part`")
+    num_bad: dict[str, int] = Field(description="images that could not be decoded, by `id/part`")
     published: tuple[PublishedFigure, ...] = Field(description="what others reported")
     contamination: Contamination
     figures: tuple[Figure, ...]

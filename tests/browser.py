@@ -58,3 +58,14 @@ def screenshot(driver, path):
 
     told = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
     Path(path).write_bytes(base64.b64decode(told["data"]))
+
+
+def assert_silent(driver):
+    """The pages shown so far have said nothing on the console, and asked the network for nothing."""
+    assert driver.get_log("browser") == []
+    asked = [
+        line
+        for line in (entry["message"] for entry in driver.get_log("performance"))
+        if "Network.requestWillBeSent" in line and '"url":"http' in line
+    ]
+    assert asked == []

@@ -13,13 +13,13 @@ import time
 from argparse import ArgumentParser
 from collections import deque
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
 from tests.benchmarks.corpus import NUM_IMAGES, image_paths, make_corpus
+from tests.benchmarks.report import cpu_model
 from train_entry.augment import augment
 from train_entry.config import CropGroup, CropsConfig
 from train_entry.crops import MultiCrop
@@ -106,7 +106,7 @@ def _report(rates, formats, rounds):
     command = shlex.join(["python", "-m", "tests.benchmarks.cropping", *sys.argv[1:]])
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     lines = [
-        f"{now}; {_processor()}, {os.cpu_count()} cores, load {load}; {platform.platform()}; "
+        f"{now}; {cpu_model()}, {os.cpu_count()} cores, load {load}; {platform.platform()}; "
         f"torch {torch.__version__}, 1 thread",
         "",
         f"`{command}`: {len(formats):,} images of the corpus; images/s a core by process CPU time, "
@@ -120,12 +120,6 @@ def _report(rates, formats, rounds):
         middle, low, high = statistics.median(some), min(some), max(some)
         lines.append(f"| {name} | {count} | {middle:,.0f} | {low:,.0f}-{high:,.0f} |")
     return "\n".join(lines) + "\n"
-
-
-def _processor():
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

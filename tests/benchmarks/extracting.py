@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 
 from schemas.figures import EncoderRecord
+from tests.benchmarks.report import cpu_model
 from train_entry.evaluation.batches import ImageBatches, load_batches
 from train_entry.evaluation.encoder import Encoder, Network, Placement, weights_sha256
 from train_entry.evaluation.extract import Extraction, extract
@@ -147,7 +148,7 @@ def _report(told, images, costs):
     command = shlex.join(["python", "-m", "tests.benchmarks.extracting", *sys.argv[1:]])
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     weight = statistics.mean(map(len, images.contents)) / 1e3
-    device = torch.cuda.get_device_name() if told.device == "cuda" else _processor()
+    device = torch.cuda.get_device_name() if told.device == "cuda" else cpu_model()
     lines = [
         f"{now}; {device}, {os.cpu_count()} cores, load {load}; {platform.platform()}; "
         f"torch {torch.__version__}",
@@ -175,12 +176,6 @@ def _report(told, images, costs):
         "the slower one's speed, which says something only where each has cores of its own.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _processor():
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

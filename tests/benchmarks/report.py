@@ -89,12 +89,13 @@ def describe_machine(today: date) -> str:
     """Date, processor, cores, memory and Python version in one line."""
     memory_gib = psutil.virtual_memory().total / 2**30
     return (
-        f"{today.isoformat()}; {_cpu_model()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB; "
+        f"{today.isoformat()}; {cpu_model()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB; "
         f"Python {platform.python_version()}; Linux {platform.release()}"
     )
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """What the processor calls itself."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

@@ -141,6 +141,8 @@ def test_all_small_benchmarks_are_evaluated_from_a_run_on_shards_of_ours(whole, 
     assert found.encoder.merkle_root == record_of(clean[0]).merkle_root
     for result in found.results:
         assert any(figure.primary for figure in result.figures), result.benchmark
+        # By the same names, for the page to show side by side.
+        assert result.num_images.keys() == result.splits.keys()
         for figure in result.figures:
             assert figure.low is None or figure.low <= figure.value <= figure.high, figure
     values = {(one.benchmark, one.protocol): one.figures[0].value for one in found.results}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import browser, resize
+from tests.browser import assert_silent, browser, resize
 from tests.evaluations import ALL, FEW, evaluation
 from tests.pages import assert_harmless
 from train_entry.evaluation.report import write_report
@@ -52,13 +52,7 @@ def test_a_browser_shows_it_at_all_widths_without_a_complaint(page):
                     driver.execute_script(script)
                     wide = driver.execute_script("return document.documentElement.scrollWidth")
                     assert wide <= width, (scheme, width, script)
-        assert driver.get_log("browser") == []
-        asked = [
-            line
-            for line in (entry["message"] for entry in driver.get_log("performance"))
-            if "Network.requestWillBeSent" in line and '"url":"http' in line
-        ]
-        assert asked == []
+        assert_silent(driver)
 
 
 def test_a_row_of_the_overview_is_all_in_sight_on_a_telephone_and_on_a_desk(page):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ingest.miniweb.server import MiniWeb
 from ingest.miniweb.site import Page, Site, image_page
-from tests.browser import browser, resize
+from tests.browser import assert_silent, browser, resize
 from tests.building import HOST, build, pictures, record_of, uncurated, write_urls
 from tests.pages import HOSTILE, assert_harmless
 
@@ -134,13 +134,7 @@ def test_a_browser_shows_it_at_all_widths_without_a_complaint(reported):
                 )
                 assert broken == 0
                 assert driver.execute_script("return document.documentElement.scrollWidth") <= width
-        assert driver.get_log("browser") == []
-        asked = [
-            line
-            for line in (entry["message"] for entry in driver.get_log("performance"))
-            if "Network.requestWillBeSent" in line and '"url":"http' in line
-        ]
-        assert asked == []
+        assert_silent(driver)
 
 
 def test_a_browser_finds_no_fault_with_its_accessibility(reported):

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from train_entry.errors import DataError
+from train_entry.whole_file import write_whole
 
 Rows = NDArray[np.float32]
 # A record of so many batches at most, and at least so many records, so that ranks share the work.
@@ -217,10 +218,4 @@ def _sha256(rows: Rows) -> str:
 
 
 def _write_json(path: Path, told: Mapping[str, Any]) -> None:
-    """Write a file that is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("w") as file:
-        json.dump(told, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_whole(path, json.dumps(told, indent=1).encode())

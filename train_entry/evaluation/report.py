@@ -25,10 +25,10 @@ from train_entry.evaluation.page.remarks import (
     tiles_of,
 )
 from train_entry.evaluation.page.scaling import scaling_charts
+from train_entry.whole_file import write_whole
 
 EVALUATION, FIGURES, PAGE = "evaluation.json", "figures.parquet", "index.html"
 _MADE_FROM = "evaluation.json and the registry of benchmarks"
-_PARTIAL = ".partial"
 
 
 def write_report(
@@ -54,9 +54,7 @@ def write_report(
     }
     output.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        partial = output / (name + _PARTIAL)
-        partial.write_bytes(content)
-        partial.replace(output / name)
+        write_whole(output / name, content)
     return [output / name for name in contents]
 
 

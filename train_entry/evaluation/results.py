@@ -1,6 +1,5 @@
 """What was found so far, a file for each benchmark and protocol, so that nothing is done twice."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from schemas.figures import BenchmarkResult, Contamination, Figure
 from schemas.manifest import decode, encode
 from train_entry.evaluation.jobs import Job
 from train_entry.evaluation.scores import Score
+from train_entry.whole_file import write_whole
 
 FOLDER = "results"
 
@@ -21,8 +21,8 @@ class JobResult(BaseModel):
 
     key: str
     scores: dict[str, tuple[Score, ...]] = Field(description="by test split, the main one first")
-    num_images: dict[str, int] = Field(description="images that could be decoded, by split")
-    num_bad: dict[str, int] = Field(description="images that could not, by split")
+    num_images: dict[str, int] = Field(description="images that could be decoded, by `id/part`")
+    num_bad: dict[str, int] = Field(description="images that could not, by `id/part`")
 
 
 class Results:
@@ -42,10 +42,7 @@ class Results:
     def write(self, job: Job, result: JobResult) -> None:
         """Keep what was found; the file is there whole or not at all."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(job)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_bytes(encode(result))
-        partial.replace(path)
+        write_whole(self._path(job), encode(result))
 
     def _path(self, job: Job) -> Path:
         return self._folder / f"{job.name}.json"

@@ -42,8 +42,8 @@ class Runner:
         """What each job found, by its name, and why others found nothing."""
         keys = {job.name: self._key(job) for job in jobs}
         known = [job.name for job in jobs if self._results.read(job, keys[job.name])]
-        # A rank that looks later must not see what an earlier one has just written.
-        known = self._of_first(known)
+        # What the first rank saw: one that looks later may see what another has just written.
+        known = self._all(known)[0]
         todo = [job for job in jobs if job.name not in known]
         _LOG.info("%d of %d benchmarks and protocols are to be done", len(todo), len(jobs))
         tuned = [job for job in todo if isinstance(job.recipe, FineTune)]
@@ -105,12 +105,9 @@ class Runner:
         return JobResult(
             key=key,
             scores={test.part: tuple(one) for test, one in zip(tests, found, strict=True)},
-            num_images={one.part: len(one.names) for one in (train, *tests)},
+            num_images={one.name: len(one.names) for one in (train, *tests)},
             num_bad={},
         )
-
-    def _of_first(self, mine: list[str]) -> list[str]:
-        return self._all(mine)[0]
 
     def _gathered(self) -> dict[str, str]:
         """The failures of all ranks; behind it all of them have written their results."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from schemas.benchmarks.recipes import Shift
 from train_entry.errors import DataError
+from train_entry.evaluation import disparity
 from train_entry.evaluation.class_statistics import interval, macro_f1
 from train_entry.evaluation.corruptions import corruption_scores, has_corruptions
 from train_entry.evaluation.linear_probe import fit
@@ -131,12 +132,13 @@ def predicted_classes(
 
 def difference(first: Score, second: Score) -> tuple[float, float]:
     """The interval of how much greater the first of two independent shares is than the second."""
-    ends = [first.low, first.high, second.low, second.high]
-    low, high, other_low, other_high = (math.nan if one is None else one for one in ends)
-    gap = first.value - second.value
-    below = math.hypot(first.value - low, other_high - second.value)
-    above = math.hypot(high - first.value, second.value - other_low)
-    return gap - below, gap + above
+    found = disparity.difference(_estimate(first), _estimate(second))
+    return found.low, found.high
+
+
+def _estimate(score: Score) -> disparity.Estimate:
+    low, high = (math.nan if one is None else one for one in (score.low, score.high))
+    return disparity.Estimate(score.value, low, high)
 
 
 def _drop(

@@ -45,9 +45,9 @@ class Shown:
         return {name: {**others, "test": one} for name, one in found["test"].items()}
 
     def counts(self, job: Job) -> tuple[dict[str, int], dict[str, int]]:
-        """Images that could be decoded, and those that could not, by split."""
+        """Images that could be decoded, and those that could not, by `id/part`."""
         found = {
-            part.part: self._views(job, role, part)[0]
+            part.name: self._views(job, role, part)[0]
             for role, parts in job.parts.items()
             for part in parts
         }
