@@ -61,7 +61,7 @@ def screenshot(driver, path):
 
 
 def assert_silent(driver):
-    """The pages shown so far have said nothing on the console, and asked the network for nothing."""
+    """The pages shown so far said nothing on the console and asked the network for nothing."""
     assert driver.get_log("browser") == []
     asked = [
         line
