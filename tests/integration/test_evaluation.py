@@ -1,7 +1,6 @@
 """From shards built by `uncurated` to figures: the whole way, killed, spread, and contaminated."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -27,8 +26,6 @@ SETS = (
     *("small-styles", "small-places", "small-digit-groups"),
 )
 TILES = ("small-tiles", "nearest_neighbors")
-# Gradients are added up in another order by another number of threads.
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def run(*command, timeout_s=600):
@@ -38,9 +35,16 @@ def run(*command, timeout_s=600):
         text=True,
         timeout=timeout_s,
         check=False,
-        env=ENVIRONMENT,
     )
     return finished.returncode, finished.stdout + finished.stderr
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """For all commands: another number of threads adds up gradients in another order."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +194,7 @@ def test_killed_and_started_again_it_finds_what_an_undisturbed_one_finds(
     command = [sys.executable, "-m", *map(str, told), "--benchmarks", *SETS]
     # Once among the features, once among the results.
     for pattern in ("features/*/part-*.json", "results/small-*.json"):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         while not list(output.glob(pattern)) and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
