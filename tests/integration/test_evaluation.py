@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -273,6 +274,25 @@ def test_what_is_not_there_is_told_and_the_rest_is_done(folder, definitions, cle
     assert {one.benchmark for one in found.results} == {"small-digits"}
     assert "oxford-pets/trainval: expected one of" in found.missing["oxford-pets--linear_probe"]
     assert json.dumps(found.missing["oxford-pets--linear_probe"])[1:40] in said
+
+
+def test_a_table_that_cannot_be_read_costs_its_own_benchmark_alone(folder, definitions, clean):
+    root = folder / "damaged"
+    names = ["small-shifted-digits", "small-digits"]
+    for name in names:
+        shutil.copytree(folder / "root" / name, root / name)
+    (table,) = (root / names[0]).iterdir()
+    column = pq.ParquetFile(table).metadata.row_group(0).column(0)
+    with table.open("r+b") as file:
+        file.seek(column.data_page_offset)
+        file.write(b"\xff" * 64)
+    told = arguments(folder, definitions, clean[1], folder / "damaged-out", "--root", root)
+    command = [*told, "--benchmarks", *names, "--protocols", "shift", "nearest_neighbors"]
+    code, said = run("train_entry.launch", "--nproc-per-node", 2, "-m", *command)
+    assert code == 1, said
+    found = evaluated(folder / "damaged-out")
+    assert {one.benchmark for one in found.results} == {"small-digits"}
+    assert f"{table}: expected row 0, got" in found.missing["small-shifted-digits--shift"]
 
 
 def test_wrong_arguments_are_told_with_what_was_expected(folder):

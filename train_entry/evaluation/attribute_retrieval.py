@@ -18,7 +18,7 @@ from train_entry.errors import DataError
 from train_entry.evaluation.disparity import group_mean, ratio, spread
 from train_entry.evaluation.fairness_labels import People
 from train_entry.evaluation.intervals import Places
-from train_entry.evaluation.ranking import nearest
+from train_entry.evaluation.nearest import nearest
 from train_entry.evaluation.scores import Features, Score
 from train_entry.evaluation.taps import features_of, usable_taps
 

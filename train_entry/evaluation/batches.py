@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from train_entry.errors import DataError
 from train_entry.evaluation.transforms import Transform
 from train_entry.reader import BadSample
 
@@ -35,16 +36,20 @@ class Images(Protocol):
     @property
     def digest(self) -> str: ...
     def content(self, place: int, /) -> bytes:
-        """The bytes of one image."""
+        """The bytes of one image; raises BadSample if it has none, DataError if unreadable."""
         ...
 
 
 class ImageBatch(NamedTuple):
-    """Pixels uint8 [B, H, W, 3], zeros for those that are bad, and why they are, by place."""
+    """Pixels uint8 [B, H, W, 3], zeros for those that are bad, and why they are, by place.
+
+    unreadable: why files of the batch cannot be read, in which case the rest means nothing.
+    """
 
     number: int
     pixels: Tensor
     bad: dict[int, str]
+    unreadable: str = ""
 
 
 class ImageBatches(Dataset[ImageBatch]):
@@ -65,6 +70,8 @@ class ImageBatches(Dataset[ImageBatch]):
                 pixels[row] = self._transform(images.content(place), images.names[place], box)
             except BadSample as error:
                 bad[place] = str(error)
+            except DataError as error:
+                return ImageBatch(number, torch.from_numpy(pixels), bad, str(error))
         return ImageBatch(number, torch.from_numpy(pixels), bad)
 
 

@@ -17,13 +17,12 @@ from torch import Tensor
 from schemas.benchmarks.recipes import CopyDetection
 from schemas.benchmarks.vocabulary import Metric
 from train_entry.errors import DataError
+from train_entry.evaluation.nearest import nearest, rankings
 from train_entry.evaluation.ranking import (
     NamePlaces,
     OneRanking,
     average_precision,
     mean_of_queries,
-    nearest,
-    rankings,
 )
 from train_entry.evaluation.rmac import Description
 from train_entry.evaluation.scores import Features, Score

@@ -5,17 +5,15 @@ that any number of ranks finds the same bits.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed as dist
 
 from train_entry.errors import DataError
 from train_entry.evaluation.batches import ImageBatch, ImageBatches, Images, load_batches
@@ -30,10 +28,9 @@ from train_entry.evaluation.feature_cache import (
 )
 from train_entry.evaluation.meter import Meter
 from train_entry.evaluation.scores import Features
+from train_entry.evaluation.together import gathered, raise_together
 from train_entry.evaluation.transforms import Transform
-
-# A rank may be done long before the slowest one.
-_PATIENCE = timedelta(days=1)
+from train_entry.parallel import Ranks
 
 
 @dataclass(frozen=True)
@@ -68,24 +65,25 @@ def extract(
     """Features of images at those of the taps that the encoder has, mapped into memory.
 
     `pool_norm` is `pool` again. Images that cannot be decoded are left out. Collective: every rank
-    of the encoder calls it and gets all. Raises DataError if there are no images.
+    of the encoder calls it and gets all. Raises DataError if there are no images, Unreadable if
+    files of some cannot be read; what was computed before is kept.
     """
     if not images.names:
         raise DataError(f"{options.title}: expected images, got none")
     chosen = encoder.chosen(taps)
     cache = FeatureCache(options.cache, cache_key(encoder, images, transform, options.batch))
     parts = parts_of(len(images.names), options.batch)
-    with _together(encoder) as group:
-        lacking = _lacking(encoder, cache, parts, chosen, group)
-        if lacking:
-            _prepare(encoder, cache, transform, images.names, chosen)
-            _barrier(group)
-            _Work(encoder, cache, lacking, chosen, options).run(images, transform)
-            _barrier(group)
-        bad = cache.bad(parts)
-        if bad and encoder.placement.ranks.first:
-            cache.leave_out(chosen, bad)
-        _barrier(group)
+    ranks = encoder.placement.ranks
+    lacking = _lacking(ranks, cache, parts, chosen)
+    if lacking:
+        _prepare(encoder, cache, transform, images.names, chosen)
+        gathered(None, ranks)
+        work = _Work(encoder, cache, lacking, chosen, options)
+        raise_together(work.run(images, transform), ranks)
+    bad = cache.bad(parts)
+    if bad and ranks.first:
+        cache.leave_out(chosen, bad)
+    gathered(None, ranks)
     return Extracted(
         _features(cache, images, taps, chosen, bad),
         {images.names[place]: reason for place, reason in bad.items()},
@@ -125,8 +123,8 @@ class _Work:
         self._digests = {tap: RowDigest() for tap in taps}
         self._bad: dict[int, str] = {}
 
-    def run(self, images: Images, transform: Transform) -> None:
-        """Compute this rank's parts and write them."""
+    def run(self, images: Images, transform: Transform) -> str:
+        """Compute this rank's parts and write them; why some files cannot be read, or nothing."""
         last_of = {part.batches[-1]: part for part in self._own}
         numbers = [number for part in self._own for number in part.batches]
         num_images = sum(part.end - part.begin for part in self._own)
@@ -140,7 +138,12 @@ class _Work:
         # One thread writes while the next batch is computed.
         with self._meter(num_images) as meter, ThreadPoolExecutor(1) as writer:
             pending: Future[None] | None = None
+            num_passes, unreadable = 0, ""
             for batch in batches:
+                if batch.unreadable:
+                    unreadable = batch.unreadable
+                    break
+                num_passes += 1
                 rows = self._rows(batch)
                 if pending is not None:
                     pending.result()
@@ -150,8 +153,9 @@ class _Work:
                 pending.result()
         if self._encoder.collective:
             # The others cannot compute their last batches without this rank.
-            for _ in range(self._num_passes - len(numbers)):
+            for _ in range(self._num_passes - num_passes):
                 _encode_blank(self._encoder, transform, self._taps)
+        return unreadable
 
     def _meter(self, num_images: int) -> Meter:
         ranks = self._encoder.placement.ranks
@@ -199,20 +203,11 @@ def _encode_blank(
 
 
 def _lacking(
-    encoder: Encoder,
-    cache: FeatureCache,
-    parts: Sequence[Part],
-    taps: tuple[str, ...],
-    group: dist.ProcessGroup | None,
+    ranks: Ranks, cache: FeatureCache, parts: Sequence[Part], taps: tuple[str, ...]
 ) -> list[Part]:
     """What is still to be computed, the same on all ranks, each of which looks at its share."""
-    ranks = encoder.placement.ranks
     own = [part.number for part in cache.lacking(parts[ranks.rank :: ranks.world], taps)]
-    found = [own]
-    if group is not None:
-        found = [[] for _ in range(ranks.world)]
-        dist.all_gather_object(found, own, group=group)
-    return [parts[number] for number in sorted(number for some in found for number in some)]
+    return [parts[number] for number in sorted(chain.from_iterable(gathered(own, ranks)))]
 
 
 def _features(
@@ -228,21 +223,3 @@ def _features(
     kept = np.setdiff1d(np.arange(len(images.names)), np.array(sorted(bad), np.int64)).tolist()
     fields = {name: [values[place] for place in kept] for name, values in images.fields.items()}
     return Features([images.names[place] for place in kept], opened, fields)
-
-
-@contextmanager
-def _together(encoder: Encoder) -> Iterator[dist.ProcessGroup | None]:
-    """A group of all ranks that waits long; None if this rank is alone."""
-    if encoder.placement.ranks.world == 1:
-        yield None
-        return
-    group = dist.new_group(backend="gloo", timeout=_PATIENCE)
-    try:
-        yield group
-    finally:
-        dist.destroy_process_group(group)
-
-
-def _barrier(group: dist.ProcessGroup | None) -> None:
-    if group is not None:
-        dist.barrier(group)

@@ -50,6 +50,7 @@ from train_entry.evaluation.fine_tune_model import TunedModel, borrowed_network
 from train_entry.evaluation.learning_rate import learning_rate
 from train_entry.evaluation.meter import Meter
 from train_entry.evaluation.scores import Score
+from train_entry.evaluation.together import raise_together
 from train_entry.evaluation.transforms import Transform
 from train_entry.optimizer import set_learning_rate
 
@@ -79,7 +80,7 @@ def fine_tune(
     The encoder is as before afterwards. An image that cannot be decoded is shown grey. What was
     done in an earlier call with this folder is not done again. Collective.
     Raises DataError if labels are not one class an image, CheckpointError if the folder is of
-    another encoder, recipe or training set, Diverged.
+    another encoder, recipe or training set, Diverged, Unreadable at the end of an epoch.
     """
     labels = train.fields["label"]
     classes = classes_of(labels)
@@ -151,15 +152,18 @@ class _Work:
         )
         loader = load_ahead(batches, keys, self._tuning.workers, ranks.device.type == "cuda")
         num_images = len(self._training.labels) * (epochs - begin) // ranks.world
-        total, num_bad = torch.zeros(2, dtype=torch.float64), 0
+        total, num_bad, unreadable = torch.zeros(2, dtype=torch.float64), 0, ""
         with Meter(self._tuning.title, num_images, ranks.world, ranks.first) as meter:
             self._model.train()
             for (epoch, number), batch in zip(keys, loader, strict=True):
                 rate = learning_rate(self._recipe, epoch + number / num_batches)
                 total[0] += self._step(batch, rate)
                 num_bad += batch.num_bad
+                unreadable = unreadable or batch.unreadable
                 meter.advance(len(batch.labels))
                 if number == num_batches - 1:
+                    # Not before: the other ranks count on this one.
+                    raise_together(unreadable, ranks)
                     total[1] = num_bad
                     self._finish_epoch(epoch, total)
                     total, num_bad = torch.zeros(2, dtype=torch.float64), 0
@@ -175,14 +179,17 @@ class _Work:
         pin_memory = ranks.device.type == "cuda"
         scores_NK = torch.zeros((count, model.num_classes))
         model.eval()
+        unreadable = ""
         for batch in load_batches(batches, numbers, self._tuning.workers, pin_memory):
             begin = batch.number * _TEST_BATCH
             scores_BK = self._scores(_shown(batch))
             scores_NK[begin : begin + len(scores_BK)] = scores_BK.cpu()
+            unreadable = unreadable or batch.unreadable
         for _ in range(-(-num_batches // ranks.world) - len(numbers)):
             # Spread weights are gathered by all ranks together.
             px = self._recipe.crop_px
             self._scores(torch.zeros((1, px, px, 3), dtype=torch.uint8))
+        raise_together(unreadable, ranks)
         if ranks.world > 1:
             dist.all_reduce(scores_NK)
         return scores_NK

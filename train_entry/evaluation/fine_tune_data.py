@@ -23,7 +23,7 @@ from train_entry.crops import (
     color_parameters,
     sample_generator,
 )
-from train_entry.errors import ConfigError
+from train_entry.errors import ConfigError, DataError
 from train_entry.evaluation.batches import BOX, Images
 from train_entry.evaluation.encoder import Rgb
 from train_entry.evaluation.transforms import Transform
@@ -37,7 +37,8 @@ class TrainingBatch(NamedTuple):
     """A rank's share of a batch.
 
     pixels: uint8 [B, H, W, 3]. parameters: float32 [B, P]. labels: int64 [B]. num_images: of the
-    batch on all ranks. num_bad: of this rank's images, those that are grey instead.
+    batch on all ranks. num_bad: of this rank's images, those that are grey instead. unreadable: why
+    files cannot be read, in which case all are grey.
     """
 
     pixels: Tensor
@@ -45,6 +46,7 @@ class TrainingBatch(NamedTuple):
     labels: Tensor
     num_images: int
     num_bad: int
+    unreadable: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,11 @@ class TrainingBatches(Dataset[TrainingBatch]):
         places = order[begin + first : begin + last].tolist()
         # View 0 is the one to test with.
         transform = replace(self._transform, view=epoch + 1)
-        shown = [self._pixels(transform, place) for place in places]
+        unreadable = ""
+        try:
+            shown = [self._pixels(transform, place) for place in places]
+        except DataError as error:
+            shown, unreadable = [(_grey(transform), True)] * len(places), str(error)
         images = self._set.images
         drawn = [self._drawn(epoch + 1, images.names[place]) for place in places]
         return TrainingBatch(
@@ -108,6 +114,7 @@ class TrainingBatches(Dataset[TrainingBatch]):
             torch.from_numpy(self._set.labels[places]),
             end - begin,
             sum(bad for _, bad in shown),
+            unreadable,
         )
 
     def _order_of(self, epoch: int) -> NDArray[np.int64]:
@@ -125,12 +132,16 @@ class TrainingBatches(Dataset[TrainingBatch]):
         try:
             return transform(images.content(place), images.names[place], box), False
         except BadSample:
-            return np.full((transform.crop_px, transform.crop_px, 3), GREY, np.uint8), True
+            return _grey(transform), True
 
     def _drawn(self, view: int, name: str) -> NDArray[np.float64]:
         """The numbers for colours; those before them are what the view's place is drawn by."""
         generator = sample_generator(self._recipe.seed, view, name)
         return generator.random(NUM_BOX_DRAWN + NUM_COLOR_DRAWN)[-NUM_COLOR_DRAWN:]
+
+
+def _grey(transform: Transform) -> NDArray[np.uint8]:
+    return np.full((transform.crop_px, transform.crop_px, 3), GREY, np.uint8)
 
 
 def _share(count: int, number: int, parts: int) -> tuple[int, int]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from schemas.benchmarks.recipes import NearestNeighbors
 from train_entry.evaluation.classification import (
@@ -18,13 +17,9 @@ from train_entry.evaluation.classification import (
     classification_value,
     places_of_labels,
 )
-from train_entry.evaluation.device import protocol_device
+from train_entry.evaluation.nearest import nearest
 from train_entry.evaluation.scores import Features, Score
 from train_entry.evaluation.taps import features_of, scores_of_taps, usable_taps
-
-_QUERIES_AT_ONCE = 1024
-_GALLERY_BYTES = 512 << 20
-_GALLERY_AT_ONCE = 1 << 15
 
 
 def evaluate(recipe: NearestNeighbors, splits: Mapping[str, Features]) -> list[Score]:
@@ -69,7 +64,7 @@ def nearest_neighbor_classes(
     """The class [Q] with the most votes of the k nearest gallery images by cosine.
 
     A neighbour's vote weighs exp(cosine / temperature). Labels are int64 from 0. Raises ValueError
-    if k is not 1 to G.
+    if k is not 1 to G, DataError for features that are no numbers.
     """
     votes_QC = neighbor_votes(
         gallery_GD, gallery_labels_G, queries_QD, k=k, temperature=temperature
@@ -89,53 +84,13 @@ def neighbor_votes(
 
     As `nearest_neighbor_classes`; float32 on the CPU.
     """
-    cosines_QK, neighbors_QK = nearest_neighbors(gallery_GD, queries_QD, k=k)
+    if not 1 <= k <= len(gallery_GD):
+        raise ValueError(f"expected k from 1 to {len(gallery_GD)}, got {k}")
+    places_QK, cosines_QK = map(torch.from_numpy, nearest(queries_QD, gallery_GD, k))
     weights_QK = torch.exp((cosines_QK - cosines_QK[:, :1]) / temperature)
     votes_QC = torch.zeros(len(queries_QD), int(gallery_labels_G.max()) + 1)
     # On the CPU, where the sum has an order.
-    return votes_QC.scatter_add_(1, gallery_labels_G.cpu()[neighbors_QK], weights_QK)
-
-
-def nearest_neighbors(
-    gallery_GD: Tensor, queries_QD: Tensor, *, k: int, gallery_at_once: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Cosines [Q, k] of the nearest gallery images, falling, and their places, on the CPU.
-
-    The gallery is read once, in blocks, so that neither it nor all cosines need fit in memory. Of
-    equal cosines the earlier image is nearer, whatever the blocks. Raises ValueError if k is not
-    1 to G.
-    """
-    if not 1 <= k <= len(gallery_GD):
-        raise ValueError(f"expected k from 1 to {len(gallery_GD)}, got {k}")
-    device = protocol_device()
-    row_bytes = max(1, gallery_GD[:1].numel() * 4)
-    step = gallery_at_once or max(1, min(_GALLERY_AT_ONCE, _GALLERY_BYTES // row_bytes))
-    starts = range(0, len(queries_QD), _QUERIES_AT_ONCE)
-    best: dict[int, tuple[Tensor, Tensor]] = {}
-    for begin in range(0, len(gallery_GD), step):
-        some_GD = _unit(gallery_GD[begin : begin + step], device)
-        for start in starts:
-            some_QD = _unit(queries_QD[start : start + _QUERIES_AT_ONCE], device)
-            cosines_QG = some_QD @ some_GD.T
-            places_QG = torch.arange(begin, begin + len(some_GD), device=device)
-            places_QG = places_QG.expand(len(some_QD), -1)
-            if start in best:
-                cosines_QG = torch.cat([best[start][0], cosines_QG], dim=1)
-                places_QG = torch.cat([best[start][1], places_QG], dim=1)
-            best[start] = _first(cosines_QG, places_QG, k)
-    empty = (torch.zeros(0, k), torch.zeros(0, k, dtype=torch.int64))
-    found = [best[start] for start in starts] or [empty]
-    return torch.cat([one for one, _ in found]).cpu(), torch.cat([one for _, one in found]).cpu()
-
-
-def _first(cosines_QG: Tensor, places_QG: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    # `topk` promises no order of equal ones.
-    cosines_QG, order = cosines_QG.sort(dim=1, descending=True, stable=True)
-    return cosines_QG[:, :k].clone(), places_QG.gather(1, order[:, :k])
-
-
-def _unit(features: Tensor, device: torch.device) -> Tensor:
-    return normalize(features.flatten(1).float().to(device), dim=1)
+    return votes_QC.scatter_add_(1, gallery_labels_G.cpu()[places_QK], weights_QK)
 
 
 def accuracy(classes_Q: Tensor, labels_Q: Tensor) -> float:

@@ -18,14 +18,13 @@ from schemas.benchmarks.recipes import Retrieval
 from schemas.benchmarks.vocabulary import Metric
 from train_entry.errors import DataError
 from train_entry.evaluation.intervals import Places
+from train_entry.evaluation.nearest import nearest, rankings
 from train_entry.evaluation.ranking import (
     Hits,
     NamePlaces,
     OneRanking,
     average_precision,
     mean_of_queries,
-    nearest,
-    rankings,
 )
 from train_entry.evaluation.rmac import Description
 from train_entry.evaluation.scores import Features, Score

@@ -2,12 +2,8 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
-
-import torch.distributed as dist
 
 from schemas.benchmarks.recipes import FineTune
 from train_entry.errors import TrainError
@@ -20,11 +16,8 @@ from train_entry.evaluation.options import EvaluateOptions
 from train_entry.evaluation.protocols import evaluate_function
 from train_entry.evaluation.results import JobResult, Results
 from train_entry.evaluation.shown import Shown, probe_of, taps_of, views_of
+from train_entry.evaluation.together import Unreadable, gathered
 
-T = TypeVar("T")
-
-# A rank may be done with its jobs long before the others.
-_PATIENCE = timedelta(days=7)
 _LOG = logging.getLogger("train_entry")
 
 
@@ -43,7 +36,7 @@ class Runner:
         keys = {job.name: self._key(job) for job in jobs}
         known = [job.name for job in jobs if self._results.read(job, keys[job.name])]
         # What the first rank saw: one that looks later may see what another has just written.
-        known = self._all(known)[0]
+        known = gathered(known, self._ranks)[0]
         todo = [job for job in jobs if job.name not in known]
         _LOG.info("%d of %d benchmarks and protocols are to be done", len(todo), len(jobs))
         tuned = [job for job in todo if isinstance(job.recipe, FineTune)]
@@ -51,9 +44,8 @@ class Runner:
         # First, for FSDP2 trains no weights any more that it has once seen without gradients.
         for job in tuned:
             self._do(job, keys[job.name])
-        for job in others:
-            self._shown.extract(job)
-        for job in others[self._ranks.rank :: self._ranks.world]:
+        ready = [job for job in others if self._extracted(job)]
+        for job in ready[self._ranks.rank :: self._ranks.world]:
             self._do(job, keys[job.name])
         failed = self._gathered()
         found = {job.name: self._results.read(job, keys[job.name]) for job in jobs}
@@ -66,20 +58,32 @@ class Runner:
         text = f"{self._encoder.record.sha256} {job.digest} {sorted(told.items())} {device}"
         return sha256(text.encode()).hexdigest()
 
+    def _extracted(self, job: Job) -> bool:
+        """Whether all images of a job could be read. Collective."""
+        try:
+            self._shown.extract(job)
+        except Unreadable as error:
+            self._fail(job, error)
+            return False
+        return True
+
     def _do(self, job: Job, key: str) -> None:
         """Do a job and keep what it found; what its images make impossible is told."""
         try:
             tuned = isinstance(job.recipe, FineTune)
             result = self._fine_tuned(job, key) if tuned else self._evaluated(job, key)
         except (TrainError, ValueError) as error:
-            self._failed[job.name] = str(error)
-            _LOG.warning("%s: not evaluated: %s", job.name, error)
+            self._fail(job, error)
             return
         if not tuned or self._ranks.first:
             self._results.write(job, result)
             for split, scores in result.scores.items():
                 first = scores[0]
                 _LOG.info("%s %s: %s %.4f", job.name, split, first.metric, first.value)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        self._failed[job.name] = str(error)
+        _LOG.warning("%s: not evaluated: %s", job.name, error)
 
     def _evaluated(self, job: Job, key: str) -> JobResult:
         evaluate = evaluate_function(job.protocol)
@@ -112,18 +116,9 @@ class Runner:
     def _gathered(self) -> dict[str, str]:
         """The failures of all ranks; behind it all of them have written their results."""
         whole: dict[str, str] = {}
-        for one in self._all(self._failed):
+        for one in gathered(self._failed, self._ranks):
             whole |= one
         return dict(sorted(whole.items()))
-
-    def _all(self, mine: T) -> list[T]:
-        if self._ranks.world == 1:
-            return [mine]
-        group = dist.new_group(backend="gloo", timeout=_PATIENCE)
-        found: list[T] = [mine] * self._ranks.world
-        dist.all_gather_object(found, mine, group=group)
-        dist.destroy_process_group(group)
-        return found
 
 
 def deviations_of(job: Job, encoder: Encoder, options: EvaluateOptions) -> list[str]:

@@ -15,13 +15,8 @@ from schemas.benchmarks.recipes import StyleRetrieval
 from schemas.benchmarks.vocabulary import Metric
 from train_entry.errors import DataError
 from train_entry.evaluation.intervals import Places, cluster_codes
-from train_entry.evaluation.ranking import (
-    Hits,
-    average_precision,
-    mean_of_queries,
-    precision_at,
-    rankings,
-)
+from train_entry.evaluation.nearest import rankings
+from train_entry.evaluation.ranking import Hits, average_precision, mean_of_queries, precision_at
 from train_entry.evaluation.scores import Features, Score
 from train_entry.evaluation.taps import features_of, usable_taps
 

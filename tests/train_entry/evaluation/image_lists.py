@@ -7,6 +7,7 @@ from hashlib import sha256
 import numpy as np
 from PIL import Image
 
+from train_entry.errors import DataError
 from train_entry.evaluation.transforms import Transform
 
 SMALL = Transform(40, 32)
@@ -26,6 +27,8 @@ class ImageList:
     names: list
     contents: list
     fields: dict = field(default_factory=dict)
+    # Places of images whose files are on a disk that has been pulled out.
+    gone: tuple = ()
 
     @classmethod
     def of(cls, count, bad=(), **fields):
@@ -38,4 +41,6 @@ class ImageList:
         return sha256(b"".join(sha256(one).digest() for one in self.contents)).hexdigest()
 
     def content(self, place):
+        if place in self.gone:
+            raise DataError(f"{self.names[place]}: expected an image, got no such file")
         return self.contents[place]

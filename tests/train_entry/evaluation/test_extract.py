@@ -11,11 +11,13 @@ import pytest
 import torch
 from torch import nn
 
+from tests.train_entry.evaluation.digit_images import joined
 from tests.train_entry.evaluation.image_lists import SMALL, ImageList
 from tests.train_entry.ranks import on_ranks
 from train_entry.errors import ConfigError, DataError
 from train_entry.evaluation.encoder import Placement
 from train_entry.evaluation.extract import Extraction, cache_key, extract
+from train_entry.evaluation.together import Unreadable
 from train_entry.evaluation.torch_encoder import TorchEncoder
 from train_entry.parallel import Ranks
 
@@ -234,6 +236,36 @@ def test_an_error_of_the_encoder_is_not_swallowed(tmp_path):
 
     with pytest.raises(ConfigError, match="expected better"):
         found(tmp_path, encoder=small_encoder(call=broken))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_files_that_cannot_be_read_end_it_and_what_was_computed_is_kept(tmp_path, workers):
+    gone = replace(IMAGES, gone=(21,))
+    with pytest.raises(Unreadable, match=r"^0021\.png: expected an image, got no such file$"):
+        found(tmp_path / "gone", gone, batch=1, workers=workers)
+    assert len(list((tmp_path / "gone").rglob("part-*.json"))) == 21
+    found(tmp_path / "gone", batch=1)
+    found(tmp_path / "whole", batch=1)
+    assert files(tmp_path / "gone") == files(tmp_path / "whole")
+
+
+def told_of_a_file_that_is_gone(folder):
+    """With weights whole, then spread: the reason, and the features that are found afterwards."""
+    told = []
+    for spread in (False, True):
+        with joined(spread) as encoder:
+            cache = f"{folder}/{spread}"
+            with pytest.raises(Unreadable) as caught:
+                found(cache, replace(IMAGES, gone=(5,)), ["pool"], encoder)
+            pool = found(cache, IMAGES, ["pool"], encoder).features.taps["pool"]
+            told.append((str(caught.value), pool.numpy().tobytes()))
+    return told
+
+
+def test_all_ranks_are_told_of_a_file_that_one_cannot_read_and_are_together_again(tmp_path):
+    one, two = on_ranks(2, told_of_a_file_that_is_gone, str(tmp_path))
+    assert one == two
+    assert {reason for reason, _ in one} == {"0005.png: expected an image, got no such file"}
 
 
 def test_no_images_are_an_error(tmp_path):

@@ -9,6 +9,7 @@ from tests.train_entry.evaluation.digit_images import (
     RECIPE,
     blank_encoder,
     digits,
+    joined,
     same_weights,
     scores_of,
     tune_on_a_rank,
@@ -20,6 +21,7 @@ from tests.train_entry.ranks import on_ranks
 from train_entry.errors import CheckpointError, DataError, Diverged
 from train_entry.evaluation.fine_tune import Tuning, fine_tune
 from train_entry.evaluation.fine_tune_model import TunedModel
+from train_entry.evaluation.together import Unreadable
 from train_entry.parallel import joined_ranks
 from train_entry.swav import RowNorm
 
@@ -88,6 +90,25 @@ def test_an_interrupted_training_goes_on_and_ends_with_the_same_bits(ranks, tmp_
     resumed = scores_of(recipe, encoder, train, test, tmp_path / "stopped")
     assert losses_in(tmp_path / "stopped") == losses_in(tmp_path / "whole")
     assert torch.equal(resumed, whole)
+
+
+def told_of_files_that_are_gone(folder):
+    """Why neither training nor testing can be done, and the scores once they can."""
+    train, test, told = digits(0, 64), digits(64, 110), []
+    with joined(spread=False) as encoder:
+        for pair in ((replace(train, gone=(3,)), test), (train, replace(test, gone=(40,)))):
+            with pytest.raises(Unreadable) as caught:
+                scores_of(SHORT, encoder, *pair, folder)
+            told.append(str(caught.value))
+        return told, scores_of(SHORT, encoder, train, test, folder)
+
+
+def test_all_ranks_are_told_of_a_file_that_one_cannot_read_and_are_together_again(ranks, tmp_path):
+    (one, found), (two, found_too) = on_ranks(2, told_of_files_that_are_gone, str(tmp_path))
+    assert one == two
+    expected = "expected an image, got no such file"
+    assert one == [f"0003.png: {expected}", f"0104.png: {expected}"]
+    assert torch.equal(found, found_too)
 
 
 def test_a_folder_of_another_recipe_is_refused(ranks, tmp_path):

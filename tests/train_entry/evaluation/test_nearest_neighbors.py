@@ -11,7 +11,6 @@ from train_entry.evaluation.nearest_neighbors import (
     accuracy,
     evaluate,
     nearest_neighbor_classes,
-    nearest_neighbors,
     neighbor_votes,
 )
 from train_entry.evaluation.scores import Features
@@ -47,17 +46,6 @@ def whole_numbers(rows, seed):
     for row in found:
         row[generator.choice(12, 4, replace=False)] = generator.choice((-1, 1), 4)
     return torch.from_numpy(found)
-
-
-@pytest.mark.parametrize("block", [1, 7, 64, 299, 300, None])
-def test_blocks_of_the_gallery_give_what_the_whole_of_it_gives(block):
-    gallery, queries = whole_numbers(300, 0), whole_numbers(50, 1)
-    cosines, places = nearest_neighbors(gallery, queries, k=20, gallery_at_once=block)
-    exact = (queries @ gallery.T / 4).numpy()
-    # Of equal ones, which are many, the first in the gallery.
-    wanted = np.argsort(-exact, axis=1, kind="stable")[:, :20]
-    assert np.array_equal(places.numpy(), wanted)
-    assert np.array_equal(cosines.numpy(), np.take_along_axis(exact, wanted, axis=1))
 
 
 def test_votes_are_sums_of_weights():
