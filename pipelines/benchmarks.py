@@ -10,15 +10,30 @@ from ingest.benchmark_files import SplitCheck, check, present_benchmarks
 from ingest.errors import SetupError
 from schemas.benchmarks import RegistryError, benchmark, load_benchmarks
 from schemas.benchmarks.entry import Entry
+from schemas.benchmarks.facts import DEFAULT_LABEL, LABEL
 from schemas.benchmarks.model import Benchmark, Split
 from schemas.benchmarks.places import expected_places
 from schemas.benchmarks.published import PublishedTable
-from schemas.benchmarks.vocabulary import Protocol
+from schemas.benchmarks.recipes import Recipe
+from schemas.benchmarks.vocabulary import Protocol, Task
 from schemas.command_options import BenchmarksOptions
+
+# Of these, images have labels.
+_LABELLED = (Task.SINGLE_LABEL, Task.MULTI_LABEL, Task.ORDINAL)
+# Told as roles; and a probe within a protocol gets the images as that protocol prepares them.
+_TOLD_OTHERWISE: dict[str, bool | set[str]] = {
+    **dict.fromkeys(("train", "val", "test"), True),
+    "probe": set(Recipe.model_fields) - {"taps", "metric", "seed"},
+}
+_LIST = "Or images lie anywhere below {0}/, and the column path of a list {0}/SPLIT.csv names them."
+_COLUMNS = (
+    "The column of a field is one of that list, of a parquet or Arrow file, or in tar files of "
+    "KEY.json, KEY.cls or KEY.txt beside KEY.png; folder 1 is the one that an image lies in."
+)
 
 
 def run_benchmarks(options: BenchmarksOptions) -> int:
-    """0, or 1 if a check finds a split missing or of another size; prints what was asked."""
+    """0, or 1 if a check finds a split missing, broken or of another size; prints the answer."""
     if options.action == "show":
         if not options.id:
             raise SetupError("show: expected the id of a benchmark, got none")
@@ -70,13 +85,15 @@ def description(one: Benchmark) -> list[str]:
     lines += [f"  {name}: {value}" for name, value in facts.items() if value is not None]
     for protocol in one.protocols:
         lines += _protocol_lines(one, protocol)
-    lines += [f"  field {name}: {_values(rule)}" for name, rule in one.fields.items()]
+    fields = ({LABEL: DEFAULT_LABEL} if one.task in _LABELLED else {}) | one.fields
+    lines += [f"  field {name}: {_values(rule)}" for name, rule in fields.items()]
     if one.division:
         lines.append(f"  division: {_values(one.division)}")
     if one.match.model_fields_set:
         lines.append(f"  match: {_values(one.match)}")
     for split in one.splits:
         lines += _split_lines(one, split)
+    lines += [_LIST.format(one.id), *([_COLUMNS] if fields else [])]
     lines.append("Other spellings of these folders and files: schemas/benchmarks/README.md")
     return lines
 
@@ -85,7 +102,7 @@ def _protocol_lines(one: Benchmark, protocol: Protocol) -> list[str]:
     """A protocol with all its numbers, those of this set first, and what others reported."""
     recipe = one.recipe_of(protocol)
     roles = one.roles_of(protocol)
-    values = recipe.model_dump(mode="json", exclude_none=True, exclude={"train", "val", "test"})
+    values = recipe.model_dump(mode="json", exclude_none=True, exclude=_TOLD_OTHERWISE)
     own = dict(one.recipe.given()).get(protocol)
     deviating = own.model_fields_set if own else set()
     told = {
@@ -116,6 +133,8 @@ def _text(value: object) -> str:
         return "{" + _told(value) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_text(one) for one in value) + "]"
+    if isinstance(value, str) and value != value.strip():
+        return repr(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -141,11 +160,16 @@ def _check(options: BenchmarksOptions) -> int:
             f"--root: expected folders named after benchmarks, got none of "
             f"{len(load_benchmarks())} ids in {options.root}"
         )
-    checks = [
-        split for one in found for split in check(one, options.root, count_tars=options.count_tars)
-    ]
+    checks: list[SplitCheck] = []
+    problems: list[str] = []
+    for one in found:
+        try:
+            checks += check(one, options.root, count_tars=options.count_tars)
+        except SetupError as error:
+            # One broken file says nothing of the other benchmarks.
+            problems.append(f"{one.id}: {error}")
     Console().print(_check_table(checks))
-    problems = [one.problem for one in checks if one.problem]
+    problems += [one.problem for one in checks if one.problem]
     _say(*problems, *(f"remark: {one.remark}" for one in checks if one.remark))
     return 1 if problems else 0
 

@@ -45,14 +45,24 @@ def read_registry(documents: Iterable[tuple[str, str]]) -> Mapping[str, Benchmar
     """The benchmarks of (file name, TOML text), by id, sorted; raises RegistryError."""
     found = [read_benchmark(name, text) for name, text in documents]
     by_id = {one.id: one for one in sorted(found, key=lambda one: one.id)}
-    for one in by_id.values():
-        strangers = sorted(set(one.shares_images_with) - by_id.keys())
-        if strangers:
-            raise RegistryError(
-                f"{one.id}{_SUFFIX}: shares_images_with: expected ids of the registry, "
-                f"got {', '.join(strangers)}"
-            )
+    expect_known_others(by_id)
     return MappingProxyType(by_id)
+
+
+def expect_known_others(known: Mapping[str, Benchmark]) -> None:
+    """Raise RegistryError if one of these speaks of a benchmark that is none of them."""
+    for one in known.values():
+        named = {"shares_images_with": set(one.shares_images_with)}
+        for protocol in one.protocols:
+            parts = {part for told in one.roles_of(protocol).values() for part in told}
+            named[f"recipe.{protocol}"] = {part.partition(":")[0] for part in parts if ":" in part}
+        for field, names in named.items():
+            strangers = sorted(names - known.keys())
+            if strangers:
+                raise RegistryError(
+                    f"{one.id}{_SUFFIX}: {field}: expected ids of the registry, "
+                    f"got {', '.join(strangers)}"
+                )
 
 
 def read_benchmark(file_name: str, text: str) -> Benchmark:

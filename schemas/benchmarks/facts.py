@@ -22,7 +22,7 @@ from schemas.benchmarks.values import number_of_labels, value_of
 LABEL, BOX = "label", "box"
 # A box in pixels, as columns of a list.
 _SIDES = ("left", "top", "right", "bottom")
-_DEFAULT_LABEL = FieldRule(column=("label", "cls"), folder=1)
+DEFAULT_LABEL = FieldRule(column=("label", "cls"), folder=1)
 _LIST_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
 
 
@@ -77,7 +77,7 @@ def read_facts(
 def _rules(benchmark: Benchmark, needed: Collection[str]) -> dict[str, FieldRule]:
     """The rule of each field: the registry's, or a column of its name."""
     return {
-        LABEL: _DEFAULT_LABEL,
+        LABEL: DEFAULT_LABEL,
         **{name: FieldRule(column=(name,)) for name in needed if name != LABEL},
         **benchmark.fields,
     }

@@ -65,10 +65,8 @@ def expected_places(benchmark: Benchmark, split: Split) -> tuple[str, ...]:
     own = tuple(layout for layout in benchmark.layouts if layout.split == split.name)
     general = benchmark.layouts_of(split.name)[len(own) :]
     first = {layout.kind: layout for layout in reversed(general)}
-    return tuple(
-        _place_text(benchmark.id, layout)
-        for layout in (*own, *(first[kind] for kind in LayoutKind))
-    )
+    layouts = (*own, *(first[kind] for kind in LayoutKind))
+    return tuple(dict.fromkeys(_place_text(benchmark.id, layout) for layout in layouts))
 
 
 def _place_text(folder: str, layout: Layout) -> str:

@@ -145,6 +145,7 @@ class Geolocation(Recipe):
     note: Sentence | None = (
         "The paper trains all weights on; here a linear classifier tells the cells."
     )
+    resize_px: int = Field(default=224, gt=0, description="shorter side")
     train_on: Identifier = "mp16"
     min_images: int = Field(
         default=50, gt=0, description="of a cell; cells with fewer are left out"

@@ -77,7 +77,10 @@ class Protocol(Word):
         "shift",
         "A model of ImageNet-1k classes is tested as it is, with a class mask if need be.",
     )
-    GEOLOCATION = "geolocation", "The cell of the earth is predicted, its centre is the place."
+    GEOLOCATION = (
+        "geolocation",
+        "The cell of the earth is predicted, the mean of its images is the place.",
+    )
     COPY_DETECTION = "copy_detection", "Each query looks for its original among distractors."
     HATEFUL_MEMES = "hateful_memes", "A classifier on features of the image and of its text."
     FAIRNESS_LABELS = "fairness_labels", "Which labels are given to which group of people."

@@ -57,6 +57,27 @@ def test_show_tells_what_others_reported(capsys):
     assert "(Oquab et al. 2023 (DINOv2), arXiv:2304.07193, table 12)" in text
 
 
+def test_show_tells_where_labels_and_other_facts_stand(capsys):
+    assert main(["benchmarks", "show", "stl-10"]) == 0
+    text = told(capsys)
+    assert "field label: column [label, cls], folder 1 split train" in text
+    assert "the column path of a list stl-10/SPLIT.csv names them" in text
+    assert "KEY.json, KEY.cls or KEY.txt beside KEY.png" in text
+    assert main(["benchmarks", "show", "roxford"]) == 0
+    assert "field easy: column [easy], separator ' ' field hard" in told(capsys)
+    assert main(["benchmarks", "show", "coco"]) == 0
+    assert "KEY.json" not in told(capsys)
+
+
+def test_show_tells_of_a_probe_within_a_protocol_what_is_used(capsys):
+    assert main(["benchmarks", "show", "openimages-miap"]) == 0
+    text = told(capsys)
+    assert "of this set: resize_px 224, stretch True" in text
+    probe = text[text.index("probe {") : text.index("SHA-256")]
+    assert "epochs 105" in probe
+    assert not any(name in probe for name in ("_px", "stretch", "test ["))
+
+
 def test_show_tells_why_a_benchmark_is_not_evaluated_on(capsys):
     assert main(["benchmarks", "show", "coco"]) == 0
     assert "not evaluated: Needs a detector" in told(capsys)
@@ -78,6 +99,18 @@ def test_check_fails_on_another_number_of_images(tmp_path, capsys):
     put_queries(tmp_path, 5)
     assert main(["benchmarks", "check", f"--root={tmp_path}"]) == 1
     assert "im2gps/test: expected 237 images, got 5 in folder: query" in told(capsys)
+
+
+def test_check_goes_on_after_a_broken_file_and_fails(tmp_path, capsys):
+    put_queries(tmp_path, 237)
+    for name in ("cifar-10", "mnist"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "test-0.parquet").write_bytes(b"no such thing " * 100)
+    assert main(["benchmarks", "check", f"--root={tmp_path}"]) == 1
+    text = told(capsys)
+    assert "im2gps │ test │ yes │ folder: query │ 1 │ 237 │ 237" in text
+    for name in ("cifar-10", "mnist"):
+        assert f"{name}: {tmp_path}/{name}/test-0.parquet: expected a whole parquet file" in text
 
 
 def test_check_fails_if_a_named_benchmark_is_missing(tmp_path, capsys):
@@ -106,6 +139,15 @@ def test_wrong_arguments_are_told_with_both_sides(
     monkeypatch.chdir(tmp_path)
     assert main(["benchmarks", *arguments]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_check_takes_no_folders_for_classes_that_are_none(tmp_path, capsys):
+    for place in ("patient_004_node_4", "patient_009_node_1", "patient_010_node_4"):
+        folder = tmp_path / "camelyon17" / "camelyon17_v1.0" / "patches" / place
+        folder.mkdir(parents=True)
+        (folder / f"patch_{place}_x_3328_y_21792.png").write_bytes(b"a picture")
+    assert main(["benchmarks", "check", f"--root={tmp_path}"]) == 0
+    assert "remark: camelyon17/all: expected the field label of each image" in told(capsys)
 
 
 def put_digits(root, *, num_classes):

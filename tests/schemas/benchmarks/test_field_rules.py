@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from schemas.benchmarks import benchmark, load_benchmarks
 from schemas.benchmarks.field_rules import Division, FieldRule
+from schemas.benchmarks.values import value_of
 
 
 def found(name, field, path):
@@ -49,6 +50,15 @@ def test_skin_tones_and_ages_are_grouped_as_in_the_indicator():
     tones = fields["skin_tone"].words
     assert [tones[str(one)] for one in range(1, 7)] == ["lighter"] * 3 + ["darker"] * 3
     assert fields["age"].bins == (18, 30, 45, 70)
+
+
+def test_angles_and_places_of_sprites_fall_into_the_classes_of_the_released_code():
+    # VISSL, create_dsprites_orientation_data_files.py: floor(angle / whole turn * 16), at most 15.
+    angles = [min(16 * number // 39, 15) for number in range(40)]
+    places = [number // 2 for number in range(32)]
+    for name, expected in (("dsprites-orientation", angles), ("dsprites-location", places)):
+        rule = benchmark(name).fields["label"]
+        assert [value_of(rule, number) for number in range(len(expected))] == expected
 
 
 @pytest.mark.parametrize("one", load_benchmarks().values(), ids=lambda one: one.id)

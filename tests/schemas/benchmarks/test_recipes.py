@@ -155,7 +155,7 @@ def test_the_common_numbers_are_those_of_the_paper():
         (
             "im2gps-3k",
             "geolocation",
-            {"thresholds_km": (1, 25, 200, 750, 2500), "train_on": "mp16"},
+            {"thresholds_km": (1, 25, 200, 750, 2500), "train_on": "mp16", "resize_px": 224},
         ),
         ("copydays", "copy_detection", {"dimensions": 1024, "levels": 3, "subset": "strong"}),
         ("disc21", "copy_detection", {"metric": "micro_ap", "whitening": "train"}),

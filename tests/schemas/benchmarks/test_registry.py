@@ -61,6 +61,13 @@ def test_words_are_of_the_vocabularies_and_all_test_splits_are_cleaned(one):
     assert bool(one.clean_splits) == (one.role == "evaluation")
 
 
+def test_every_category_task_and_protocol_has_a_benchmark():
+    found = load_benchmarks().values()
+    assert {one.category for one in found} == set(Category)
+    assert {one.task for one in found} == set(Task)
+    assert {protocol for one in found for protocol in one.protocols} == set(Protocol)
+
+
 def test_every_word_of_the_vocabularies_has_an_explanation():
     for vocabulary in (Category, LayoutKind, Metric, Protocol, Task):
         assert all(word.explanation.endswith((".", "?")) for word in vocabulary)
@@ -140,6 +147,11 @@ def test_a_validation_split_is_found_by_the_spellings_of_others():
             "year = 2020",
             'year = 2020\nshares_images_with = ["tiny"]',
             "tiny.toml: shares_images_with: expected others, got tiny",
+        ),
+        (
+            '["linear_probe"]',
+            '["shift"]\nrecipe = {shift = {classes_of = "big"}}',
+            "tiny.toml: recipe.shift: expected ids of the registry, got big",
         ),
     ],
 )
