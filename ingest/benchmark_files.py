@@ -19,6 +19,7 @@ from ingest.evaluation_index.sources import EvalSet
 from schemas.benchmarks import load_benchmarks
 from schemas.benchmarks.facts import LABEL, read_facts
 from schemas.benchmarks.model import Benchmark, Split
+from schemas.benchmarks.needed_facts import facts_of_split
 from schemas.benchmarks.places import Place, expected_places
 from schemas.benchmarks.places import find_split as find_in
 from schemas.benchmarks.rows import read_rows
@@ -36,7 +37,7 @@ _COMPLETE = ("train", "trainval", "all")
 class SplitCheck:
     """What is there of a split below `root`. num_images, num_classes: None if not counted.
 
-    remark: why there are no classes to count; the images can be cleaned against all the same.
+    remark: what an evaluation would lack; the images can be cleaned against all the same.
     """
 
     benchmark: Benchmark
@@ -50,12 +51,13 @@ class SplitCheck:
     @property
     def problem(self) -> str | None:
         """What is wrong, with both sides; None if nothing is."""
-        name, expected = f"{self.benchmark.id}/{self.split.name}", self.split.num_images
+        name = f"{self.benchmark.id}/{self.split.name}"
         if self.place is None:
             if not self.split.clean:
                 return None
             places = "; ".join(expected_places(self.benchmark, self.split))
             return f"{name}: expected one of {places} below {self.root}; got nothing"
+        expected = self.place.expected_images()
         if self.num_images in (None, expected) or (expected is None and self.num_images):
             return self._wrong_classes(name, self.place)
         wanted = "images" if expected is None else f"{expected:,} images"
@@ -135,8 +137,8 @@ def check(benchmark: Benchmark, root: str, *, count_tars: bool = False) -> list[
     """What is there of each split, counted where that is cheap, or where asked.
 
     Image files are counted by their names, parquet rows from footers, tar members and Arrow rows
-    only if `count_tars`: that reads the whole files. So are the classes of those that have one
-    label an image. Raises SetupError for a broken container.
+    only if `count_tars`: that reads the whole files. So are the facts that protocols need, and the
+    classes of those that have one label an image. Raises SetupError for a broken container.
     """
     return [_check_split(benchmark, split, root, count_tars) for split in benchmark.splits]
 
@@ -148,13 +150,15 @@ def _check_split(benchmark: Benchmark, split: Split, root: str, count_tars: bool
         return found
     found = replace(found, num_images=_count(place, count_tars))
     cheap = count_tars or place.layout.kind in (LayoutKind.FOLDER, LayoutKind.PARQUET)
-    if not (cheap and found.num_images and benchmark.task in _CLASSED and benchmark.protocols):
+    classed = bool(benchmark.task in _CLASSED and benchmark.protocols)
+    needed = {*facts_of_split(benchmark, split.name), *([LABEL] if classed else [])}
+    if not (cheap and found.num_images and needed):
         return found
     try:
-        facts = read_facts(storage, benchmark, place, root, (LABEL,))
+        facts = read_facts(storage, benchmark, place, root, sorted(needed))
     except LayoutError as error:
         return replace(found, remark=str(error))
-    return replace(found, num_classes=len(set(facts.fields[LABEL])))
+    return replace(found, num_classes=len(set(facts.fields[LABEL])) if classed else None)
 
 
 def _count(place: Place, count_tars: bool) -> int | None:

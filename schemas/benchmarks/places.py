@@ -5,7 +5,7 @@ the first layout that is there is taken (`Benchmark.layouts_of`): in the benchma
 then in those of the benchmarks that it shares its images with.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -25,13 +25,19 @@ class Place:
     """A split that was found: its layout and what that matches, as paths or URIs.
 
     paths: folders and image files (kind folder), tar files, or parquet files; sorted.
-    folder: that of the benchmark, or of the one that it shares them with.
+    folder: that of the benchmark, or of the one that it shares them with. num_listed: images that
+    the layout's list names, there or not; None without one.
     """
 
     split: Split
     layout: Layout
     paths: tuple[str, ...]
     folder: str
+    num_listed: int | None = None
+
+    def expected_images(self) -> int | None:
+        """How many images the split has, as the registry says or else the list; None: not known."""
+        return self.num_listed if self.split.num_images is None else self.split.num_images
 
 
 def find_split(files: Files, benchmark: Benchmark, split: Split, root: str) -> Place | None:
@@ -43,9 +49,14 @@ def find_split(files: Files, benchmark: Benchmark, split: Split, root: str) -> P
     list_names = lru_cache(maxsize=None)(files.list_names)
     for folder in benchmark_folders(files, benchmark, root):
         for layout in benchmark.layouts_of(split.name):
-            paths = _matches(files, layout, folder, list_names)
+            names = _listed_names(files, layout, folder) if layout.listed_in else None
+            if names is None:
+                paths = _matches(files, layout, folder, list_names)
+            else:
+                paths = _listed(files, layout, folder, names)
             if paths:
-                return Place(split, layout, tuple(paths), folder)
+                num_listed = None if names is None else len(names)
+                return Place(split, layout, tuple(paths), folder, num_listed)
     return None
 
 
@@ -77,8 +88,6 @@ def _place_text(folder: str, layout: Layout) -> str:
 
 def _matches(files: Files, layout: Layout, folder: str, list_names: _ListNames) -> list[str]:
     """The paths that a layout matches; none if one of its patterns matches nothing."""
-    if layout.listed_in:
-        return _listed(files, layout, folder)
 
     def fits(path: str) -> bool:
         return layout.kind != LayoutKind.FOLDER or is_image_name(path) or files.is_folder(path)
@@ -105,12 +114,14 @@ def _expand(files: Files, folder: str, pattern: str, list_names: _ListNames) -> 
     return [path for one in found for path in _expand(files, one, rest, list_names)]
 
 
-def _listed(files: Files, layout: Layout, folder: str) -> list[str]:
-    """The images that a list names and that are there."""
-    list_uri = files.join(folder, str(layout.listed_in))
-    if not files.exists(list_uri):
-        return []
-    names = image_names(list_uri, files.read_bytes(list_uri))
+def _listed_names(files: Files, layout: Layout, folder: str) -> set[str]:
+    """What the list of a layout names; nothing if it is not there."""
+    uri = files.join(folder, str(layout.listed_in))
+    return set(image_names(uri, files.read_bytes(uri))) if files.exists(uri) else set()
+
+
+def _listed(files: Files, layout: Layout, folder: str, names: Collection[str]) -> list[str]:
+    """The images of these names that are there."""
     wanted = {pattern.replace("{}", name) for pattern in layout.patterns for name in names}
     # One listing of what is there, instead of one request for each image.
     return sorted(files.join(folder, path) for path in wanted & files.list_sizes(folder).keys())

@@ -61,6 +61,9 @@ class _Descent(Recipe):
     nesterov: bool = True
     batch: int = Field(default=256, gt=0, description="images, over all ranks")
     flip: bool = Field(default=True, description="mirror training images at random")
+    whole_views: bool = Field(
+        default=False, description="random views show what the test does, mirrored alone"
+    )
     group_by: tuple[FieldName, ...] = Field(
         default=(), description="fields for whose values figures are given too"
     )

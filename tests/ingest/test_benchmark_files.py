@@ -133,6 +133,30 @@ def test_a_list_divides_what_lies_in_one_folder(name, content, tmp_path):
     assert [split.problem for split in check(one, str(tmp_path))] == [None, None]
 
 
+def test_images_of_a_list_that_are_not_there_are_told(tmp_path):
+    put(tmp_path / "tiny", "images/1.jpg")
+    put(tmp_path / "tiny", "val.txt", content=b"1 cat\n2 dog\n3 cat\n")
+    unknown = tiny(
+        layout("folder", "images/{}.jpg", listed_in="val.txt"),
+        text=TINY.replace("num_images = 2, ", ""),
+    )
+    _, val = check(unknown, str(tmp_path))
+    assert val.problem == "tiny/val: expected 3 images, got 1 in folder: images/{}.jpg, named by val.txt"
+
+
+def test_facts_that_a_protocol_needs_are_looked_for(tmp_path):
+    places = benchmark("im2gps")
+    put(tmp_path / "im2gps", *(f"test/{number}.jpg" for number in range(237)))
+    (test,) = check(places, str(tmp_path))
+    assert test.problem is None
+    assert test.remark.startswith("im2gps/test: expected the field latitude of each image in")
+    rows = "".join(f"{number}.jpg,47.5,8.5\n" for number in range(237))
+    content = f"path,latitude,longitude\n{rows}".encode()
+    put(tmp_path / "im2gps", "test.csv", content=content)
+    (test,) = check(places, str(tmp_path))
+    assert (test.problem, test.remark) == (None, None)
+
+
 def test_a_broken_list_is_told_with_both_sides(tmp_path):
     put(tmp_path / "tiny", "val.json", content=b'[{"title": "x"}]')
     one = tiny(layout("folder", "{}", listed_in="val.json"))

@@ -1,7 +1,7 @@
 """The images of a part of a benchmark: their names, what is known of each, and their bytes."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import islice
@@ -12,7 +12,7 @@ import orjson
 from schemas.benchmarks.facts import LABEL, Facts, read_facts
 from schemas.benchmarks.listing import Listing
 from schemas.benchmarks.model import Benchmark, Split
-from schemas.benchmarks.places import expected_places, find_split
+from schemas.benchmarks.places import Place, expected_places, find_split
 from schemas.benchmarks.storage import LayoutError
 from train_entry.errors import DataError
 from train_entry.evaluation.benchmark_files import BenchmarkFiles
@@ -31,7 +31,8 @@ class Examples:
     names: each once, paths below ROOT/<id>; `FILE#ROW` in parquet, `FILE/MEMBER` in tar, and
     `...#NUMBER` where an image is several examples. fields: by name, N values each; numbers, text
     or tuples of them, None where nothing is known. sizes: of what was read, bytes, as told by
-    listings: of the image, or of the parquet file that has it.
+    listings: of the image, or of the parquet file that has it. remark: that there are not as many
+    images as the registry says; empty if there are.
     """
 
     benchmark: str
@@ -41,6 +42,7 @@ class Examples:
     sizes: Sequence[int]
     images: Sequence[int]
     source: Source
+    remark: str = ""
 
     @property
     def name(self) -> str:
@@ -63,21 +65,17 @@ class Examples:
         def some(values: Sequence[T]) -> list[T]:
             return [values[place] for place in places]
 
-        return Examples(
-            self.benchmark,
-            self.part,
-            some(self.names),
-            {name: some(values) for name, values in self.fields.items()},
-            some(self.sizes),
-            some(self.images),
-            self.source,
+        return replace(
+            self,
+            names=some(self.names),
+            fields={name: some(values) for name, values in self.fields.items()},
+            sizes=some(self.sizes),
+            images=some(self.images),
         )
 
     def renamed(self, part: str) -> "Examples":
         """The same under the name of another part."""
-        return Examples(
-            self.benchmark, part, self.names, self.fields, self.sizes, self.images, self.source
-        )
+        return replace(self, part=part)
 
     @cached_property
     def digest(self) -> str:
@@ -142,7 +140,7 @@ def read_split(
         known = ", ".join(benchmark.parts)
         raise DataError(f"{benchmark.id}: expected one of {known}, got {name!r}")
     files = BenchmarkFiles(root)
-    facts = _translated(
+    place, facts = _translated(
         benchmark, split, lambda: _read_facts(files, benchmark, split, needed, wanted)
     )
     if not facts.names:
@@ -156,6 +154,7 @@ def read_split(
         _sizes(listing, facts.images),
         facts.images,
         open_source(files, listing),
+        _remark(benchmark, place, len(set(facts.images))),
     )
 
 
@@ -165,7 +164,7 @@ def _read_facts(
     split: Split,
     needed: Collection[str],
     wanted: Collection[str],
-) -> Facts:
+) -> tuple[Place, Facts]:
     place = find_split(files, benchmark, split, "")
     if place is None:
         places = "; ".join(expected_places(benchmark, split))
@@ -173,7 +172,14 @@ def _read_facts(
             f"{benchmark.id}/{split.name}: expected one of {places} below {files.store.uri}; "
             "got nothing"
         )
-    return read_facts(files, benchmark, place, "", needed, wanted)
+    return place, read_facts(files, benchmark, place, "", needed, wanted)
+
+
+def _remark(benchmark: Benchmark, place: Place, num_images: int) -> str:
+    expected = place.expected_images()
+    if expected in (None, num_images):
+        return ""
+    return f"{benchmark.id}/{place.split.name}: expected {expected:,} images, got {num_images:,}."
 
 
 def _translated(benchmark: Benchmark, split: Split, read: Callable[[], T]) -> T:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from schemas.benchmarks import RegistryError, load_benchmarks, read_benchmark
 from schemas.benchmarks.model import Benchmark
+from schemas.benchmarks.needed_facts import facts_needed
 from schemas.benchmarks.recipes import Recipe
 from schemas.benchmarks.vocabulary import Category, Protocol
 from train_entry.errors import ConfigError, DataError
 from train_entry.evaluation.examples import Examples, read_part
 from train_entry.evaluation.options import EvaluateOptions
-from train_entry.evaluation.protocols import facts_needed
-from train_entry.store import Store
+from train_entry.store import Store, StoreError
 
 # Roles that make a protocol better, and may be missing.
 _OPTIONAL = frozenset({"val", "reference", "distractors", "whitening"})
@@ -54,7 +54,7 @@ def known_benchmarks(definitions: Iterable[str]) -> dict[str, Benchmark]:
     for path in map(Path, definitions):
         try:
             found = read_benchmark(path.name, path.read_text("utf-8"))
-        except (OSError, RegistryError) as error:
+        except (OSError, UnicodeDecodeError, RegistryError) as error:
             raise ConfigError(f"{path}: expected the definition of a benchmark: {error}") from error
         if found.id in known:
             raise ConfigError(f"{path}: expected an id of its own, got {found.id}, which is taken")
@@ -65,10 +65,13 @@ def known_benchmarks(definitions: Iterable[str]) -> dict[str, Benchmark]:
 def chosen_benchmarks(known: Mapping[str, Benchmark], options: EvaluateOptions) -> list[Benchmark]:
     """Those that are named by id or category, else all that have a folder below the root.
 
-    Raises ConfigError for a name that is neither.
+    Raises ConfigError for a name that is neither, or a root that cannot be listed.
     """
     if not options.benchmarks:
-        present = set(Store(options.root).names(""))
+        try:
+            present = set(Store(options.root).names(""))
+        except (OSError, StoreError) as error:
+            raise ConfigError(f"root: expected a folder of benchmarks: {error}") from error
         return [one for one in known.values() if one.id in present and one.protocols]
     found: dict[str, Benchmark] = {}
     for name in options.benchmarks:
@@ -136,6 +139,10 @@ class _Reader:
     def _part(self, benchmark: Benchmark, name: str, facts: tuple[str, ...]) -> Examples:
         """A part of a benchmark, or of another one: `id:part`."""
         other, _, part = name.rpartition(":")
+        if other and other not in self._known:
+            raise DataError(
+                f"{benchmark.id}: expected another benchmark that is known, got {other!r}"
+            )
         of = self._known[other] if other else benchmark
         key = (of.id, part, facts)
         if key not in self._read:

@@ -29,7 +29,7 @@ class EvaluateOptions(Options):
     compare: tuple[str, ...] = option((), "evaluation.json of other models, for the report")
     views: int = option(
         0,
-        "random crops of each training image for linear classifiers, one an epoch in turn; 0: the "
+        "random views of each training image for linear classifiers, one an epoch in turn; 0: the "
         "centre alone",
         ge=0,
     )

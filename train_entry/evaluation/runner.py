@@ -125,6 +125,7 @@ def deviations_of(job: Job, encoder: Encoder, options: EvaluateOptions) -> list[
     """Where an evaluation is not what was published, in words."""
     told: list[str] = [job.recipe.note] if job.recipe.note else []
     told += [f"Without {role} images: {reason}." for role, reason in sorted(job.absent.items())]
+    told += dict.fromkeys(one.remark for parts in job.parts.values() for one in parts if one.remark)
     taps = [tap for tap in taps_of(job.recipe) if tap not in encoder.taps and tap != POOL_NORM]
     if taps and not isinstance(job.recipe, FineTune):
         told.append(f"The encoder has no {', '.join(taps)}; what it has was used.")

@@ -72,7 +72,8 @@ class Transform:
     resize_px: shorter side before the middle of crop_px is cut out. stretch: to crop_px by crop_px
     instead, whatever the aspect. random_crop: any place instead of the middle, drawn by seed and
     name. view: 0 is all this; n is the n-th random part, resized to crop_px, mirrored half the time
-    if flip is set, drawn by seed, n and name; its area is area_min to 1 of the image. box_scale: an
+    if flip is set, drawn by seed, n and name; its area is area_min to 1 of the image. whole_views:
+    not a part, but what view 0 shows, without its random crop. box_scale: an
     image's box is enlarged by this about its middle. square_from: a box is made square if its
     longer side is as many times the shorter, of its top if it is tall, of its middle if it is wide;
     0: never. exact: decode all pixels, though far fewer are wanted.
@@ -88,6 +89,7 @@ class Transform:
     view: int = 0
     flip: bool = True
     area_min: float = 0.08
+    whole_views: bool = False
     box_scale: float = 1.0
     square_from: float = 0.0
     exact: bool = False
@@ -104,10 +106,14 @@ class Transform:
         return cls(**{one: getattr(recipe, one) for one in _FIELDS if hasattr(recipe, one)})
 
     def training_views(self, count: int) -> "tuple[Transform, ...]":
-        """So many random views instead; 0: the test view without its random crop."""
-        if count == 0:
-            return (replace(self, random_crop=False),)
-        return tuple(replace(self, view=number) for number in range(1, count + 1))
+        """So many random views instead; 0: the test view without its random crop.
+
+        There is one view alone of images that are neither cut nor mirrored.
+        """
+        still = replace(self, random_crop=False)
+        if count == 0 or (self.whole_views and not self.flip):
+            return (still,)
+        return tuple(replace(still, view=number) for number in range(1, count + 1))
 
     def digest(self) -> str:
         """SHA-256 of all numbers."""
@@ -124,9 +130,11 @@ class Transform:
         window = whole if box is None else self._window(_checked(box), whole)
         if self.view:
             return self._random_view(encoded, window, name)
-        if self.stretch:
-            return self._resized(encoded, window, window)
-        return self._resized(encoded, window, self._crop(window, name))
+        return self._resized(encoded, window, self._seen(window, name))
+
+    def _seen(self, window: Window, name: str) -> Window:
+        """What of a window view 0 shows."""
+        return window if self.stretch else self._crop(window, name)
 
     def _crop(self, window: Window, name: str) -> Window:
         """What of a window is seen: a square of crop_px when its shorter side is resize_px."""
@@ -147,13 +155,19 @@ class Transform:
 
     def _random_view(self, encoded: Encoded, window: Window, name: str) -> Pixels:
         numbers = sample_generator(self.seed, self.view, name).random(NUM_BOX_DRAWN).tolist()
+        if self.whole_views:
+            pixels = self._resized(encoded, window, self._seen(window, name))
+        else:
+            part = self._random_part(numbers, window)
+            pixels = self._resized(encoded, part, part)
+        flipped = self.flip and numbers[-1] < 0.5
+        return np.ascontiguousarray(pixels[:, ::-1]) if flipped else pixels
+
+    def _random_part(self, numbers: list[float], window: Window) -> Window:
         group = CropGroup(count=1, px=self.crop_px, area_min=self.area_min, area_max=1.0)
         drawn = draw_box(numbers, group, int(window.width), int(window.height))
         left, top = window.left + drawn.left, window.top + drawn.top
-        part = Window(left, top, left + drawn.width, top + drawn.height)
-        pixels = self._resized(encoded, part, part)
-        flipped = self.flip and numbers[-1] < 0.5
-        return np.ascontiguousarray(pixels[:, ::-1]) if flipped else pixels
+        return Window(left, top, left + drawn.width, top + drawn.height)
 
     def _resized(self, encoded: Encoded, window: Window, seen: Window) -> Pixels:
         """A part of a window as crop_px by crop_px; nothing outside the window has a say in it."""

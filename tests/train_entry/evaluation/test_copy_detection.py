@@ -225,7 +225,7 @@ def test_disc21_without_references_or_truth_is_refused():
         evaluate(DISC21, {"test": test.take(range(30, 100))})
 
 
-def test_the_recipe_is_the_published_one():
+def test_the_recipe_has_the_published_numbers_but_sees_the_middle_of_an_image():
     assert isinstance(COPYDAYS, CopyDetection)
     assert (COPYDAYS.taps, COPYDAYS.levels, COPYDAYS.dimensions) == (("stage3_regions",), 3, 1024)
     assert (COPYDAYS.resize_px, COPYDAYS.crop_px) == (256, 224)

@@ -267,6 +267,16 @@ def test_parts_of_a_division_are_disjoint_and_have_the_whole(tmp_path):
     assert (train.part, test.part) == ("train", "test")
 
 
+def test_another_number_of_images_than_the_registrys_is_remarked(tmp_path):
+    root = put(tmp_path, "tiny/all/a/1.png", "tiny/all/b/2.png")
+    splits = '[[splits]]\nname = "all"\nnum_images = {}\nclean = true\n'
+    division = '[division]\nsplit = "all"\nby = "share"\ntrain = 0.5\nrest = "test"\n'
+    division += "per_class = false\n"
+    part = read_part(tiny(division, splits.format(3)), "test", root)
+    assert part.remark == "tiny/all: expected 3 images, got 2."
+    assert read_part(tiny(division, splits.format(2)), "test", root).remark == ""
+
+
 def test_a_column_divides_and_images_of_other_parts_need_no_facts(tmp_path):
     one = tiny('[division]\nby = "column"\n[fields.split]\ncolumn = ["split"]', WHOLE)
     put(tmp_path, "tiny/a.jpg", "tiny/b.jpg", "tiny/c.jpg")

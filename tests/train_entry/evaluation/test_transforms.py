@@ -119,6 +119,18 @@ def test_views_are_random_parts_of_their_own_half_of_them_mirrored():
     assert all(view[0, -1, 0] > view[0, 0, 0] for view in found)
 
 
+@pytest.mark.parametrize("stretch", [False, True])
+def test_whole_views_are_what_the_test_sees_half_of_them_mirrored(stretch):
+    content = encoded(noise(100, 60))
+    shown = Transform(48, 40, stretch=stretch, whole_views=True)
+    seen = shown(content, "a")
+    views = [view(content, "a") for view in shown.training_views(40)]
+    mirrored = [np.array_equal(view, seen[:, ::-1]) for view in views]
+    assert all(one or np.array_equal(view, seen) for view, one in zip(views, mirrored, strict=True))
+    assert 8 < sum(mirrored) < 32
+    assert replace(shown, flip=False).training_views(40) == (replace(shown, flip=False),)
+
+
 def test_no_views_are_the_middle():
     assert Transform(random_crop=True).training_views(0) == (Transform(),)
 
@@ -205,6 +217,7 @@ def test_the_digest_tells_any_two_transforms_apart():
         "view": 1,
         "flip": False,
         "area_min": 0.2,
+        "whole_views": True,
         "box_scale": 1.5,
         "square_from": 1.2,
         "exact": True,
