@@ -33,6 +33,12 @@ class ProgressSender:
         if time.monotonic() - self._last_s > _INTERVAL_S:
             self.flush()
 
+    def change(self, counted: str, outcome: str) -> None:
+        """Count a candidate that was counted as something else, both in one message."""
+        if self._socket is not None:
+            self._counts[counted] -= 1
+            self.add(outcome)
+
     def flush(self) -> None:
         """Send what has not been sent."""
         if self._socket is None:

@@ -241,8 +241,7 @@ class Engine:
             if item.outcome is None:
                 item.outcome = Outcome.KEPT
             elif item.inspection is not None:
-                self._progress.add(item.outcome)
-                self._progress.add(Outcome.KEPT, -1)
+                self._progress.change(Outcome.KEPT, item.outcome)
         options = self._options
         pack = partial(pack_shard, content, spool, options.output, options.pack)
         return await self._loop.run_in_executor(self._packer, pack)

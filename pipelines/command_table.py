@@ -115,7 +115,11 @@ COMMANDS = {
         "show outcomes, bytes and rates beside the forecast, and the hosts hit hardest",
         (ReportOptions,),
         run_report,
-        ("uncurated report DATASET", "uncurated report DATASET --json-file report.json"),
+        (
+            "uncurated report DATASET",
+            "uncurated report DATASET --json-file report.json",
+            'uncurated report DATASET --creator "Example Lab" --contact data@example.org',
+        ),
     ),
     "retry": Command(
         "ask anew for candidates that failed, in new shards; what is finished stays as it is",

@@ -128,15 +128,13 @@ def _examples(dataset: str) -> dict[str, str]:
 
 def _next_commands(dataset: str) -> list[str]:
     """Commands that run as they stand, in this virtual environment or outside of it."""
-    program, python = (
-        name if shutil.which(name) else str(Path(sys.executable).with_name(name))
-        for name in ("uncurated", "python")
-    )
+    beside = Path(sys.executable).with_name("uncurated")
+    program = "uncurated" if shutil.which("uncurated") else str(beside)
     count = f"pq.read_table('{dataset}/ledger').group_by('outcome').aggregate([('id', 'count')])"
     return [
         f"{program} audit {dataset} --samples all --lineage",
         f"{program} query {dataset} 'SELECT outcome, count(*) FROM ledger GROUP BY 1 ORDER BY 2'",
         f"tar tf {dataset}/shards/00000-*.tar | head",
-        f'{python} -c "import pyarrow.parquet as pq; print({count}.to_pylist())"',
+        f'{sys.executable} -c "import pyarrow.parquet as pq; print({count}.to_pylist())"',
         f"{program} build --help",
     ]

@@ -144,12 +144,17 @@ def _label(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """0 if the file is as the options say, afterwards or already."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.flex_template", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
+    check = parser.parse_args(argv).check
     text = json.dumps(metadata(), indent=2, ensure_ascii=False) + "\n"
     if METADATA.exists() and METADATA.read_text() == text:
         return 0
-    if list(argv) != ["--check"]:
+    if not check:
         METADATA.write_text(text)
         return 0
     sys.stderr.write(f"{METADATA.name} is not what `python -m pipelines.flex_template` writes\n")
@@ -157,4 +162,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

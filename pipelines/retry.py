@@ -98,7 +98,7 @@ def plan_retry(dataset: str, ask: Ask, beam_arguments: Sequence[str]) -> RetryRe
     """The generation that is under way, or a new one; None if there is nothing to retry."""
     seal = read_seal(dataset)
     if seal is None:
-        raise SetupError(f"expected a finished dataset, got none at {dataset}: run `build` first")
+        raise _not_finished(dataset)
     under_way = read_retries(dataset)[len(seal.retries) :]
     if under_way:
         _log.info("generation %d is under way: it goes on", under_way[0].generation)
@@ -135,12 +135,20 @@ def plan_retry(dataset: str, ask: Ask, beam_arguments: Sequence[str]) -> RetryRe
     return planned[0] if planned else None
 
 
+def _not_finished(dataset: str) -> SetupError:
+    return SetupError(f"expected a finished dataset, got none at {dataset}: run `build` first")
+
+
 def build_options(dataset: str, arguments: argparse.Namespace) -> BuildOptions:
     """The options that the dataset was built with, and those given now that change no results.
 
-    Others are refused when the build begins, naming both values.
+    Others are refused when the build begins, naming both values. Raises SetupError without a build.
     """
-    record = decode(BuildRecord, storage.read_bytes(storage.join(dataset, BUILD_FILE)))
+    try:
+        content = storage.read_bytes(storage.join(dataset, BUILD_FILE))
+    except FileNotFoundError as error:
+        raise _not_finished(dataset) from error
+    record = decode(BuildRecord, content)
     given = read_nested(RetryOptions, arguments)
     values = {name: given[name] for name in given if name in BuildOptions.model_fields}
     merged = merged_options(record.options, {**values, "output": dataset})

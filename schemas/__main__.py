@@ -1,6 +1,8 @@
 """Write the README.md files of this package from the definitions, or check them."""
 
 import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 
 from schemas import outcome
@@ -68,21 +70,24 @@ def _option_tables(model: type[Options]) -> list[str]:
     return [*lines, "\n".join(rows) + "\n", *nested]
 
 
-def main(argv: list[str]) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """0 if the files are as the definitions say, afterwards or already."""
+    parser = ArgumentParser(prog="python -m schemas", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
+    check = parser.parse_args(argv).check
     wrong = [
         path
         for path, text in documents().items()
         if not (path.exists() and path.read_text() == text)
     ]
     for path in wrong:
-        if argv == ["--check"]:
+        if check:
             name = path.relative_to(_FOLDER)
             sys.stderr.write(f"{name} is not what `python -m schemas` writes\n")
         else:
             path.write_text(documents()[path])
-    return 1 if wrong and argv == ["--check"] else 0
+    return 1 if wrong and check else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -4,7 +4,7 @@ import torch
 
 from train_entry.augment import normalised
 from train_entry.checkpoint import Checkpoints, State
-from train_entry.evaluation.nearest_neighbors import accuracy, nearest_neighbor_classes
+from train_entry.evaluation.nearest_neighbors import neighbor_votes
 from train_entry.optimizer import make_optimizer
 from train_entry.parallel import build_model
 
@@ -12,8 +12,8 @@ _BATCH = 500
 
 
 def knn(gallery, gallery_labels, queries, labels, k=20):
-    classes = nearest_neighbor_classes(gallery, gallery_labels, queries, k=k, temperature=0.1)
-    return accuracy(classes, labels)
+    votes = neighbor_votes(gallery, gallery_labels, queries, k=k, temperature=0.1)
+    return (votes.argmax(dim=1) == labels).float().mean().item()
 
 
 def pixel_features(images):

@@ -176,17 +176,32 @@ def _run(folder: Path) -> dict[str, str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Export a checkpoint, and say what became of it."""
-    parser = argparse.ArgumentParser(prog="python -m train_entry.export", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m train_entry.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("checkpoint", type=Path, help="folder of one checkpoint")
     parser.add_argument("output", type=Path, help="file to write, OUT.safetensors")
-    parser.add_argument("--dtype", choices=DTYPES, help="of weights; default: as they are")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, help="of weights of two or more dimensions; default: as they are"
+    )
     parser.add_argument("--trunk-only", action="store_true", help="without head and prototypes")
-    parser.add_argument("--names", choices=ALL_NAMES, default="ours", help="whose names")
+    parser.add_argument(
+        "--names",
+        choices=ALL_NAMES,
+        default="ours",
+        help="library whose names tensors get, other than ours for the trunk alone (default ours)",
+    )
     told = parser.parse_args(argv)
     dtype = DTYPES.get(told.dtype)
-    entries = export_checkpoint(told.checkpoint, told.output, dtype, told.trunk_only, told.names)
+    checkpoint, output = told.checkpoint, told.output
+    try:
+        entries = export_checkpoint(checkpoint, output, dtype, told.trunk_only, told.names)
+    except (CheckpointError, OSError) as error:
+        parser.exit(2, f"{error}\n")
     Console().print(
-        f"{told.output}: {len(entries)} tensors, "
+        f"{output}: {len(entries)} tensors, "
         f"{sum(entry.num_bytes for entry in entries) / 1e9:.3f} GB"
     )
 

@@ -28,10 +28,13 @@ _LOG = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run torchrun; the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] in (["-h"], ["--help"]):
+        sys.stdout.write(f"{__doc__}\n")
     for signum in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(signum, _stop)
     try:
-        told = parse_args([*DEFAULTS, *(sys.argv[1:] if argv is None else argv)])
+        told = parse_args([*DEFAULTS, *arguments])
         run(told)
     except SignalException as error:
         return TRY_AGAIN if error.sigval == signal.SIGUSR1 else 128 + error.sigval

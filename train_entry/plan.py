@@ -263,7 +263,10 @@ def _run_rows(told: Plan) -> Iterator[tuple[str, str]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a plan; the exit code: 0 it fits, 1 it does not, 2 the configuration is wrong."""
     parser = argparse.ArgumentParser(
-        prog="python -m train_entry.plan", description=(__doc__ or "").partition("\n")[0]
+        prog="python -m train_entry.plan",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m train_entry.plan train_entry/configs/seer_10b.yaml --gpus 64 "
+        "--memory-gb 85 optim.accumulate=4",
     )
     parser.add_argument("config", help="YAML file")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="on top of it")

@@ -13,6 +13,8 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
+from pydantic_core import to_json
+
 from schemas.options import Options
 from train_entry.config import TrainConfig, load_config
 from train_entry.errors import TrainError
@@ -54,8 +56,9 @@ def _keys(options: type[Options], prefix: str = "") -> Iterator[str]:
             yield ""
             yield from _keys(kind, f"{prefix}{name}.")
         else:
-            default = "required" if info.is_required() else f"default {info.default!r:.60}"
-            yield f"  {prefix}{name}: {info.description} ({default})"
+            # As it may stand in a file or on the command line: YAML reads JSON.
+            told = "required" if info.is_required() else f"default {to_json(info.default).decode()}"
+            yield f"  {prefix}{name}: {info.description} ({told})"
 
 
 if __name__ == "__main__":

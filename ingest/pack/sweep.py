@@ -1,4 +1,4 @@
-"""Deletes what interrupted attempts have left beside the files of a finished dataset."""
+"""Deletes what no commit names: left by interrupted attempts, or replaced by a repack."""
 
 import logging
 import re
@@ -65,5 +65,5 @@ def _remove(dataset: str, paths: Sequence[str]) -> int:
     for path in paths:
         storage.remove(storage.join(dataset, path))
     if paths:
-        _log.info("deleted %d files that interrupted attempts had left in %s", len(paths), dataset)
+        _log.info("deleted %d files in %s that no commit names", len(paths), dataset)
     return len(paths)

@@ -40,7 +40,6 @@ class Chart:
 
 def bars(title: str, counts: Mapping[str, int], unit: str, note: str = "") -> Chart:
     """One bar for each name, in the order given."""
-    total = sum(counts.values())
     values = [{"name": clip(name), "count": count} for name, count in counts.items()]
     spec = {
         "data": {"values": distinct(values)},
@@ -52,9 +51,7 @@ def bars(title: str, counts: Mapping[str, int], unit: str, note: str = "") -> Ch
             "x": {"field": "count", "type": "quantitative", "title": unit, "axis": _AXIS_NUMBERS},
         },
     }
-    rows = [(name, f"{count:,}", _share(count, total)) for name, count in counts.items()]
-    table = Table(title, ("", unit, "share"), rows, frozenset({1, 2}))
-    return Chart(title, draw(spec, title), table, note)
+    return Chart(title, draw(spec, title), _count_table(title, counts, unit), note)
 
 
 def histogram(
@@ -114,10 +111,13 @@ def columns(title: str, counts: Mapping[str, int], unit: str, note: str = "") ->
             "y": {"field": "count", "type": "quantitative", "title": unit, "axis": _AXIS_NUMBERS},
         },
     }
+    return Chart(title, draw(spec, title), _count_table(title, counts, unit), note)
+
+
+def _count_table(title: str, counts: Mapping[str, int], unit: str) -> Table:
     total = sum(counts.values())
     rows = [(name, f"{count:,}", _share(count, total)) for name, count in counts.items()]
-    table = Table(title, ("", unit, "share"), rows, frozenset({1, 2}))
-    return Chart(title, draw(spec, title), table, note)
+    return Table(title, ("", unit, "share"), rows, frozenset({1, 2}))
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def curve(one: Curve) -> Chart:
 
 def size_labels(edges: Sequence[float]) -> list[str]:
     """Edges in bytes as short texts."""
-    return [_short(edge, 1024, ("", " KiB", " MiB", " GiB")) for edge in edges]
+    return [_short_size(edge) for edge in edges]
 
 
 def number_labels(edges: Sequence[float]) -> list[str]:
@@ -214,11 +214,12 @@ def number_labels(edges: Sequence[float]) -> list[str]:
     return [f"{edge:,.0f}" if edge >= 10 else f"{edge:.3g}" for edge in edges]
 
 
-def _short(value: float, base: int, units: Sequence[str]) -> str:
-    power = 0
-    while value >= base and power + 1 < len(units):
-        value, power = value / base, power + 1
-    return f"{value:.3g}{units[power]}"
+def _short_size(num_bytes: float) -> str:
+    units = ["", " KiB", " MiB", " GiB"]
+    while num_bytes >= 1024 and len(units) > 1:
+        num_bytes /= 1024
+        units.pop(0)
+    return f"{num_bytes:.3g}{units[0]}"
 
 
 def _every(count: int, most: int = 6) -> int:

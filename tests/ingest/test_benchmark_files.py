@@ -141,7 +141,8 @@ def test_images_of_a_list_that_are_not_there_are_told(tmp_path):
         text=TINY.replace("num_images = 2, ", ""),
     )
     _, val = check(unknown, str(tmp_path))
-    assert val.problem == "tiny/val: expected 3 images, got 1 in folder: images/{}.jpg, named by val.txt"
+    where = "folder: images/{}.jpg, named by val.txt"
+    assert val.problem == f"tiny/val: expected 3 images, got 1 in {where}"
 
 
 def test_facts_that_a_protocol_needs_are_looked_for(tmp_path):

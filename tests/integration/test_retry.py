@@ -1,4 +1,5 @@
 import json
+from argparse import Namespace
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from ingest.errors import SetupError
 from ingest.miniweb.site import Page, Site, image_page
 from ingest.retry import Ask
-from pipelines.retry import plan_retry
+from pipelines.retry import build_options, plan_retry
 from tests.building import (
     ALLOW,
     HOST,
@@ -168,6 +169,8 @@ def test_an_interrupted_retry_goes_on(serve, tmp_path, command):
 def test_an_unfinished_dataset_has_nothing_to_retry(tmp_path):
     with pytest.raises(SetupError, match="run `build` first"):
         plan_retry(str(tmp_path), Ask.parse("dns", ""), RUNNER)
+    with pytest.raises(SetupError, match="run `build` first"):
+        build_options(str(tmp_path), Namespace())
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ def test_a_stale_file_is_told(tmp_path, monkeypatch, capsys):
     stale.write_text("{}")
     assert main(["--check"]) == 1
     assert "flex_template.json is not what" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["--chek"])
+    assert stale.read_text() == "{}"
     assert main([]) == 0
     assert stale.read_text() == METADATA.read_text()
 

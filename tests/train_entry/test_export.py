@@ -146,6 +146,13 @@ def test_the_command_does_the_same(folder, tmp_path, capsys):
     assert "tensors" in capsys.readouterr().out
 
 
+def test_what_the_command_cannot_read_or_write_is_told_in_a_line(folder, tmp_path, capsys):
+    for checkpoint, output in ((tmp_path, tmp_path / "x"), (folder, tmp_path / "no" / "x")):
+        with pytest.raises(SystemExit, match="2"):
+            main([str(checkpoint), str(output)])
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 def test_a_file_appears_complete_or_not_at_all(tmp_path):
     entry = Entry("a", torch.float32, "a", torch.float32, (2,))
     path = tmp_path / "model.safetensors"

@@ -44,6 +44,13 @@ def launch(tmp_path):
         process.stdout.close()
 
 
+def test_help_begins_with_an_example_and_the_exit_codes():
+    command = [sys.executable, "-m", "train_entry.launch", "--help"]
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert text.index("-m train_entry.pretrain CONFIG") < text.index("75 (EX_TEMPFAIL")
+    assert "--nproc-per-node" in text
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
 def test_who_is_told_to_stop_lets_the_trainers_save_and_ends_with_75(launch, signum):
     process = launch(WAIT)

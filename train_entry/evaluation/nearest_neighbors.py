@@ -53,25 +53,6 @@ def evaluate(recipe: NearestNeighbors, splits: Mapping[str, Features]) -> list[S
     return scores_of_taps(found, on_val or None)
 
 
-def nearest_neighbor_classes(
-    gallery_GD: Tensor,
-    gallery_labels_G: Tensor,
-    queries_QD: Tensor,
-    *,
-    k: int = 200,
-    temperature: float = 0.1,
-) -> Tensor:
-    """The class [Q] with the most votes of the k nearest gallery images by cosine.
-
-    A neighbour's vote weighs exp(cosine / temperature). Labels are int64 from 0. Raises ValueError
-    if k is not 1 to G, DataError for features that are no numbers.
-    """
-    votes_QC = neighbor_votes(
-        gallery_GD, gallery_labels_G, queries_QD, k=k, temperature=temperature
-    )
-    return votes_QC.argmax(dim=1)
-
-
 def neighbor_votes(
     gallery_GD: Tensor,
     gallery_labels_G: Tensor,
@@ -80,9 +61,11 @@ def neighbor_votes(
     k: int = 200,
     temperature: float = 0.1,
 ) -> Tensor:
-    """The votes [Q, C] of the k nearest gallery images by cosine, the nearest one's being 1.
+    """The votes [Q, C] of the k nearest gallery images by cosine, float32, on the CPU.
 
-    As `nearest_neighbor_classes`; float32 on the CPU.
+    A neighbour's vote weighs exp(cosine / temperature), times what makes the nearest one's 1.
+    Labels are int64 from 0. Raises ValueError if k is not 1 to G, DataError for features that are
+    no numbers.
     """
     if not 1 <= k <= len(gallery_GD):
         raise ValueError(f"expected k from 1 to {len(gallery_GD)}, got {k}")
@@ -91,8 +74,3 @@ def neighbor_votes(
     votes_QC = torch.zeros(len(queries_QD), int(gallery_labels_G.max()) + 1)
     # On the CPU, where the sum has an order.
     return votes_QC.scatter_add_(1, gallery_labels_G.cpu()[places_QK], weights_QK)
-
-
-def accuracy(classes_Q: Tensor, labels_Q: Tensor) -> float:
-    """Share of queries whose class is right, 0 to 1."""
-    return (classes_Q == labels_Q).float().mean().item()

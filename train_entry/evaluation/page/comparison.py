@@ -8,11 +8,10 @@ from schemas.figures import Evaluation, Figure
 from schemas.page.charts import Table
 from schemas.page.section import Section
 from train_entry.evaluation.page.entries import Entry, status_of
-from train_entry.evaluation.page.groups import half_of_difference
+from train_entry.evaluation.page.groups import apart, half_of_difference
 from train_entry.evaluation.page.numbers import (
     Better,
     better,
-    difference_text,
     figure_text,
     parameters_text,
 )
@@ -105,15 +104,13 @@ def _difference(first: Main | None, other: Main | None) -> tuple[str, int]:
         return _OTHER_PROTOCOL, 0
     if first.entry.result.splits != other.entry.result.splits:
         return _OTHER_IMAGES, 0
+    text, interval = apart(two, one)
     difference, half = two.value - one.value, half_of_difference(one, two)
-    text = difference_text(one.metric, difference)
-    if half is None:
-        return f"{text}, no interval", 0
-    ends = [difference_text(one.metric, end) for end in (difference - half, difference + half)]
-    direction = _direction(one.metric, difference) if abs(difference) > half else 0
-    beyond = abs(difference) > half
-    verdict = {1: "; better", -1: "; worse"}.get(direction, "; differs" if beyond else "")
-    return f"{text} ({' to '.join(ends)}){verdict}", direction
+    if half is None or abs(difference) <= half:
+        return f"{text} ({interval})", 0
+    direction = _direction(one.metric, difference)
+    verdict = {1: "better", -1: "worse", 0: "differs"}[direction]
+    return f"{text} ({interval}); {verdict}", direction
 
 
 def _identity(figure: Figure) -> tuple[str, ...]:

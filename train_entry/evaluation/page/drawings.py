@@ -12,6 +12,7 @@ from train_entry.evaluation.page.numbers import (
     Better,
     better,
     difference_text,
+    half_interval,
     interval_text,
     is_share,
     value_text,
@@ -19,7 +20,6 @@ from train_entry.evaluation.page.numbers import (
 from train_entry.evaluation.page.published import Beside
 
 _LEAST_SPOKES = 3
-_NAME_PX = 8.0
 _PERCENT = {"format": ".0%"}
 _RADAR_X, _RADAR_Y, _RINGS = 1.6, 1.25, (0.25, 0.5, 0.75, 1.0)
 _DRAWN = 40
@@ -41,9 +41,7 @@ def score_of(entry: Entry) -> tuple[float, float] | None:
     if figure is None or better(figure.metric) is Better.NEITHER or not is_share(figure.metric):
         return None
     value = figure.value if better(figure.metric) is Better.HIGHER else 1 - figure.value
-    known = figure.low is not None and figure.high is not None
-    half = (figure.high - figure.low) / 2 if known else 0.0  # type: ignore[operator]
-    return min(1.0, max(0.0, value)), half
+    return min(1.0, max(0.0, value)), half_interval(figure) or 0.0
 
 
 def category_means(models: Mapping[str, Sequence[Entry]]) -> dict[str, dict[str, Mean]]:
@@ -224,8 +222,7 @@ def differences(entries: Sequence[tuple[Entry, Beside | None]]) -> Chart | None:
         values.append({"name": clip(label, 34), **{key: 100 * one for key, one in points.items()}})
         ends = [difference_text(figure.metric, one) for one in (points["low"], points["high"])]
         middle = difference_text(figure.metric, other.difference)
-        told = other.told
-        rows.append((f"{entry.name}, {entry.result.protocol}", middle, " to ".join(ends), told))
+        rows.append((entry.title, middle, " to ".join(ends), other.told))
     header = ("benchmark", "difference, points", "95 % interval", "published")
     table = Table(title, header, rows, frozenset({1, 2}))
     note = f"Points of per cent; lines: our 95 % intervals. {_left_out(len(found))}".strip()

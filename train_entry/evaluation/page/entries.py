@@ -31,6 +31,11 @@ class Entry:
         return self.benchmark.name if self.benchmark else self.result.benchmark
 
     @property
+    def title(self) -> str:
+        """Its name and by what protocol, for people."""
+        return f"{self.name}, {self.result.protocol.replace('_', ' ')}"
+
+    @property
     def category(self) -> str:
         return str(self.benchmark.category) if self.benchmark else OTHER
 

@@ -11,6 +11,7 @@ from train_entry.evaluation.page.numbers import (
     NO_INTERVAL,
     difference_text,
     figure_text,
+    half_interval,
     interval_text,
     value_text,
 )
@@ -139,7 +140,7 @@ def _told(entry: Entry) -> Iterator[Cells]:
             value = value_text(one.metric, one.value)
             interval = interval_text(one.metric, one.low, one.high)
             what = ", ".join(filter(None, (_word(one.metric), one.setting, _word(one.group))))
-            yield (_title(entry), what, *_extremes(members), value, interval)
+            yield (entry.title, what, *_extremes(members), value, interval)
         elif one.group and not (groups and _kind(groups[0]) != _kind(one)):
             groups.append(one)
         else:
@@ -156,7 +157,7 @@ def _found(entry: Entry) -> Iterator[Cells]:
         if len(figures) > 1:
             what = ", ".join(filter(None, (_word(metric), setting, " and ".join(fields))))
             most, least = max(figures, key=_value), min(figures, key=_value)
-            yield (_title(entry), what, *_extremes(figures), *apart(most, least))
+            yield (entry.title, what, *_extremes(figures), *apart(most, least))
 
 
 def _extremes(figures: Sequence[Figure]) -> tuple[str, str]:
@@ -173,10 +174,6 @@ def _value(figure: Figure) -> float:
 
 def _kind(figure: Figure) -> tuple[str, str, str]:
     return figure.metric, figure.setting, figure.split
-
-
-def _title(entry: Entry) -> str:
-    return f"{entry.name}, {_word(entry.result.protocol)}"
 
 
 def _word(text: str) -> str:
@@ -200,9 +197,5 @@ def apart(one: Figure, other: Figure) -> tuple[str, str]:
 
 def half_of_difference(one: Figure, other: Figure) -> float | None:
     """Half the interval of a difference of independent figures; None if either has none."""
-    halves = []
-    for figure in (one, other):
-        if figure.low is None or figure.high is None:
-            return None
-        halves.append((figure.high - figure.low) / 2)
-    return math.hypot(*halves)
+    first, second = half_interval(one), half_interval(other)
+    return None if first is None or second is None else math.hypot(first, second)

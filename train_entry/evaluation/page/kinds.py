@@ -37,15 +37,10 @@ def own_tables(
 
 def distance_table(entries: Sequence[Entry]) -> Table | None:
     """Shares within each distance: ours, and those that others reported."""
-    rows, columns = [], _distances(entries)
-    for entry in entries:
-        figures = {
-            one.setting: figure_text(one)
-            for one in entry.result.figures
-            if one.metric == Metric.WITHIN_KM and not one.group
-        }
-        if not figures:
-            continue
+    ours = [(entry, figures) for entry in entries if (figures := _by_distance(entry))]
+    columns = list(dict.fromkeys(name for _, figures in ours for name in figures))
+    rows = []
+    for entry, figures in ours:
         rows.append((entry.name, "evaluated here", *(figures.get(name, "") for name in columns)))
         by_model: dict[str, dict[str, str]] = {}
         for one in entry.result.published:
@@ -61,14 +56,12 @@ def distance_table(entries: Sequence[Entry]) -> Table | None:
     return Table(title, header, rows, frozenset())
 
 
-def _distances(entries: Sequence[Entry]) -> list[str]:
-    found = [
-        one.setting
-        for entry in entries
+def _by_distance(entry: Entry) -> dict[str, str]:
+    return {
+        one.setting: figure_text(one)
         for one in entry.result.figures
         if one.metric == Metric.WITHIN_KM and not one.group
-    ]
-    return list(dict.fromkeys(found))
+    }
 
 
 def drop_table(entries: Sequence[Entry], all_entries: Sequence[Entry]) -> Table | None:

@@ -54,6 +54,13 @@ def interval_text(metric: str, low: float | None, high: float | None) -> str:
     return f"{value_text(metric, low)} to {value_text(metric, high)}"
 
 
+def half_interval(figure: Figure) -> float | None:
+    """Half the width of a figure's interval; None if it has none."""
+    if figure.low is None or figure.high is None:
+        return None
+    return (figure.high - figure.low) / 2
+
+
 def figure_text(figure: Figure) -> str:
     """A value with its interval, in one line."""
     interval = interval_text(figure.metric, figure.low, figure.high)

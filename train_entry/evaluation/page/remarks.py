@@ -86,11 +86,7 @@ def _touched(entry: Entry) -> str:
 
 def deviations_section(entries: Sequence[Entry]) -> Section:
     """Where a protocol is not what was published."""
-    rows = [
-        (f"{one.name}, {one.result.protocol.replace('_', ' ')}", text)
-        for one in entries
-        for text in one.result.deviations
-    ]
+    rows = [(one.title, text) for one in entries for text in one.result.deviations]
     table = Table("Deviations", ("benchmark", "what differs"), rows, frozenset())
     intro = "All other protocols are those that the papers and their code describe."
     return Section("deviations", "Not as published", intro, tables=[table])
@@ -101,7 +97,7 @@ def missing_section(evaluation: Evaluation, entries: Sequence[Entry]) -> Section
     asked = list(evaluation.missing.items())
     tables = [Table("Benchmarks not run", ("benchmark", "reason"), asked, frozenset())]
     bad = [
-        (f"{one.name}, {one.result.protocol.replace('_', ' ')}", split, f"{num:,}")
+        (one.title, split, f"{num:,}")
         for one in entries
         for split, num in one.result.num_bad.items()
         if num

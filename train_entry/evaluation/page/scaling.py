@@ -93,7 +93,6 @@ def _ours(entry: Entry, models: Mapping[str, tuple[int, Sequence[Entry]]]) -> It
 
 
 def _chart(entry: Entry, figure: Figure, points: Sequence[Point]) -> Chart:
-    title = f"{entry.name}, {entry.result.protocol.replace('_', ' ')}"
     points = sorted(points, key=lambda one: (one.series, one.num_parameters))
     rows = [
         (
@@ -106,9 +105,9 @@ def _chart(entry: Entry, figure: Figure, points: Sequence[Point]) -> Chart:
         for one in points
     ]
     header = ("model", "parameters", figure.metric, "95 % interval", "source")
-    table = Table(title, header, rows, frozenset({1, 2, 3}))
-    note = explain_metric(figure.metric)
-    return Chart(title, draw(_spec(figure.metric, points), title), table, note)
+    table = Table(entry.title, header, rows, frozenset({1, 2, 3}))
+    drawn = draw(_spec(figure.metric, points), entry.title)
+    return Chart(entry.title, drawn, table, explain_metric(figure.metric))
 
 
 def _spec(metric: str, points: Sequence[Point]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from schemas.figures import Figure
 from tests.evaluations import FEW, evaluation, sha
 from tests.pages import assert_harmless
 from train_entry.evaluation.page.comparison import comparison_section
-from train_entry.evaluation.page.drawings import category_means, radar, score_of
+from train_entry.evaluation.page.drawings import category_means, differences, radar, score_of
 from train_entry.evaluation.page.entries import entries_of
 from train_entry.evaluation.page.groups import (
     half_of_difference,
@@ -22,6 +22,7 @@ from train_entry.evaluation.page.numbers import (
     difference_text,
     value_text,
 )
+from train_entry.evaluation.page.published import beside
 from train_entry.evaluation.page.remarks import contamination_section
 from train_entry.evaluation.page.scaling import FAMILY_PARAMETERS, member, scaling_charts
 from train_entry.family import FAMILY
@@ -84,6 +85,32 @@ def test_models_are_compared_only_by_the_same_protocol_on_the_same_images():
     counts = dict(section.facts)
     assert counts["B beside A"].startswith(f"{len(section.tables[1].rows)} better, 0 worse")
     assert counts["C beside A"].startswith("0 better, 0 worse")
+
+
+def test_a_difference_without_an_interval_decides_nothing():
+    found = [evaluation(benchmarks=("gtsrb",)) for _ in range(2)]
+    results = [
+        result.model_copy(
+            update={
+                "figures": tuple(
+                    one.model_copy(update={"value": 0.99, "low": None, "high": None})
+                    for one in result.figures
+                )
+            }
+        )
+        for result in found[1].results
+    ]
+    found[1] = found[1].model_copy(update={"results": tuple(results)})
+    section = comparison_section(found, [entries_of(one, REGISTRY) for one in found])
+    assert all(row[3].endswith(" (no interval)") for row in section.tables[1].rows)
+    assert dict(section.facts)["B beside A"].startswith("0 better, 0 worse")
+
+
+def test_differences_name_protocols_as_people_do():
+    found = [(one, beside(one, one.primary)) for one in entries_of(evaluation(), REGISTRY)]
+    rows = differences(found).table.rows
+    assert "ImageNet-V2, shift" in [row[0] for row in rows]
+    assert not any("_" in row[0] for row in rows)
 
 
 def test_means_by_category_are_over_what_all_models_were_scored_on():
