@@ -62,8 +62,11 @@ def rows_of_shard(dataset: str, shard: int, ask: Ask, seed: int) -> Iterator[tup
     commit = read_commit(dataset, shard)
     if commit is None:
         raise SetupError(f"expected a finished dataset, shard {shard} of {dataset} is not")
-    content = storage.read_bytes(storage.join(dataset, commit.ledger_file))
-    ledger = read_parquet_bytes(content)
+    try:
+        ledger = read_parquet_bytes(storage.read_bytes(storage.join(dataset, commit.ledger_file)))
+    except (OSError, pa.ArrowException) as error:
+        what = f"expected a ledger part, got {error}: audit first"
+        raise SetupError(f"{dataset}: {commit.ledger_file}: {what}") from error
     wanted = wanted_ids(ledger, ask)
     candidates = {}
     if wanted:

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from ingest.errors import SetupError
 from ingest.pack.seal import check_no_repack, read_seal
 from ingest.removal.criteria import Criteria
-from ingest.removal.remove import Finder, record_removal
-from ingest.sources.dataset import read_tombstones
+from ingest.removal.remove import Finder, record_removal, removed_ids
 from pipelines.over_shards import map_shards
 from pipelines.progress import count_on_terminal
 from schemas.audit_options import RemoveOptions
@@ -23,8 +22,11 @@ def remove(options: RemoveOptions, beam_arguments: Sequence[str]) -> Removal:
     if seal is None:
         raise SetupError(f"expected a finished dataset, got none at {options.dataset}")
     check_no_repack(options.dataset, seal)
+    for name in ("reason", "authority"):
+        if not getattr(options, name).strip():
+            raise SetupError(f"--{name}: expected words for the record, got none")
     criteria = Criteria.of(options)
-    finder = Finder(options.dataset, criteria, frozenset(read_tombstones(options.dataset)))
+    finder = Finder(options.dataset, criteria, removed_ids(options.dataset))
     shards = range(seal.num_shards)
     results = map_shards(finder, shards, beam_arguments, options.scratch)
     with count_on_terminal("shards searched") as on_shard:
@@ -44,6 +46,8 @@ def lines_of(record: Removal, dry_run: bool) -> list[str]:
     before = f"; {record.num_before:,} had one already" if record.num_before else ""
     if dry_run:
         return [*lines, f"dry run: {record.num_removed:,} images would get a tombstone{before}"]
+    if not record.num_removed:
+        return [*lines, f"removal {record.removal}: recorded, but nothing is removed by it{before}"]
     return [
         *lines,
         f"removal {record.removal}: {record.num_removed:,} images have a tombstone now{before}: "

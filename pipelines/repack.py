@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ingest.errors import SetupError
 from ingest.pack.seal import read_manifest, read_seal
 from ingest.removal.receipt import (
+    check_read_logs,
     former_roots,
     make_receipt,
     read_receipt,
@@ -35,6 +36,7 @@ def repack(options: RepackOptions, beam_arguments: Sequence[str]) -> tuple[Recei
     seal = read_seal(options.dataset)
     if seal is None:
         raise SetupError(f"expected a finished dataset, got none at {options.dataset}")
+    check_read_logs(options.read_log)
     record = unfinished_repack(options.dataset, seal)
     if seal.repacks and record is None:
         # The last one may have been interrupted before it was done with this.

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.arrow import Count, Record, Sha256, ShardNumber
 from schemas.manifest import Document, digest, encode
 from schemas.outcome import Outcome
+from schemas.tombstone import TOMBSTONES
 
 REMOVALS, RECEIPTS, REPORT = "removals", "receipts", "report"
 # Not with the report: its paths are relative to the root of the dataset.
@@ -119,9 +120,17 @@ def removal_path(removal: int) -> str:
     return f"{REMOVALS}/{removal:04d}.json"
 
 
-def removal_tombstone_path(removal: int, shard: int) -> str:
-    """Path of the tombstones of one shard, written at one request, in its dataset."""
-    return f"tombstones/removal-{removal:04d}-{shard:05d}.parquet"
+def removal_tombstones(removal: int) -> str:
+    """What the paths of all tombstones of one request begin with, in its dataset."""
+    return f"{TOMBSTONES}/removal-{removal:04d}-"
+
+
+def removal_tombstone_path(removal: int, salt: str, shard: int) -> str:
+    """Path of the tombstones of one shard, written at one request, in its dataset.
+
+    salt: that of the request, so that two at once do not write over each other's.
+    """
+    return f"{removal_tombstones(removal)}{salt[:12]}-{shard:05d}.parquet"
 
 
 def receipt_path(repack: int) -> str:

@@ -19,14 +19,16 @@ from train_entry.range_client import RangeClient, Target
 
 T = TypeVar("T")
 
-# One failure may be told in any class: aiohttp's, botocore's, gcsfs's own, OSError, ValueError.
-# These are answers, which another attempt would not change.
-_FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 _CONNECT_S, _SILENCE_S = 10, 60
 
 
 class StoreError(Exception):
-    """The store has not given a file for so long that it is given up."""
+    """There is no such store, or it has not given a file for so long that it is given up."""
+
+
+# One failure may be told in any class: aiohttp's, botocore's, gcsfs's own, OSError, ValueError.
+# These are answers, which another attempt would not change.
+_FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, StoreError)
 
 
 class Store:
@@ -151,7 +153,12 @@ class Store:
         with self._lock:
             if self._process != os.getpid():
                 protocol = self.uri.partition("://")[0]
-                self._fs = _file_system(protocol)
+                try:
+                    self._fs = _file_system(protocol)
+                except (ImportError, ValueError) as error:
+                    # No such protocol, or its package is not installed.
+                    what = f"expected a store that fsspec can open, got {error}"
+                    raise StoreError(f"{self.uri}: {what}") from error
                 self._client = _range_client(protocol, self._fs)
                 self._process = os.getpid()
             return self._fs

@@ -55,7 +55,7 @@ class AuditReport:
             yield f"WRONG {finding}"
         if self.quick:
             yield f"NOT VERIFIED: {_SAMPLES_ALONE if self.samples else NOT_READ}"
-        elif not self.samples:
+        elif not self.samples and not self.findings:
             yield f"depth: {_NOT_DECODED}"
         yield f"verdict: {self.verdict}"
 

@@ -84,9 +84,10 @@ def audit(
     claims = Claims(dataset, manifest_sha256, record.merkle_root)
     places = _places(report, rows, readable, selection)
     _read_shards(report, rows, claims, depth, places, on_shard)
-    if not depth.quick and len(readable) == len(rows):
+    read_all = not depth.quick and len(readable) == len(rows)
+    if read_all:
         findings += check_superseded(dataset, record, rows)
-    found_removed, report.num_removed = check_tombstones(dataset, record)
+    found_removed, report.num_removed = check_tombstones(dataset, record, rows if read_all else ())
     findings += found_removed
     report.notes += uncovered(dataset, record)
     if selection is not None:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+import pyarrow as pa
+from pydantic import ValidationError
+
 from ingest import storage
 from ingest.canary_run import num_batches, read_results
 from ingest.errors import SetupError
@@ -70,17 +73,27 @@ def begin_build(options: BuildOptions, eval_index: EvalIndexRecord | None) -> st
 
 
 def read_seal(dataset: str) -> DatasetRecord | None:
-    """The record of a finished dataset; None if it is not finished."""
+    """The record of a finished dataset; None if it is not finished.
+
+    Raises SetupError for a damaged one.
+    """
     try:
         return decode(DatasetRecord, storage.read_bytes(storage.join(dataset, DATASET_FILE)))
     except FileNotFoundError:
         return None
+    except ValidationError as error:
+        what = f"expected a valid {DATASET_FILE}, got {error}: audit first"
+        raise SetupError(f"{dataset}: {what}") from error
 
 
 def read_manifest(dataset: str) -> list[Commit]:
-    """The commits of a finished dataset, by shard; raises FileNotFoundError."""
-    content = read_manifest_bytes(dataset, read_seal(dataset))
-    return Commit.from_table(read_parquet_bytes(content))
+    """The commits of a finished dataset, by shard; raises SetupError without a sound manifest."""
+    try:
+        content = read_manifest_bytes(dataset, read_seal(dataset))
+        return Commit.from_table(read_parquet_bytes(content))
+    except (OSError, pa.ArrowException, ValueError) as error:
+        what = f"expected a valid {MANIFEST_FILE}, got {error}: audit first"
+        raise SetupError(f"{dataset}: {what}") from error
 
 
 def read_manifest_bytes(dataset: str, seal: DatasetRecord | None) -> bytes:

@@ -38,8 +38,8 @@ def read_sealed(dataset: str) -> Sealed:
     seal = read_seal(dataset)
     if seal is None:
         raise SetupError(f"expected a finished dataset, got none at {dataset}")
-    content = read_manifest_bytes(dataset, seal)
     try:
+        content = read_manifest_bytes(dataset, seal)
         manifest = read_parquet_bytes(content)
         missing = [name for name in Commit.model_fields if name not in manifest.column_names]
     except (OSError, pa.ArrowException) as error:

@@ -25,6 +25,8 @@ COLUMNS = (
     *("id", "outcome", "url", "final_url", "redirects", "sha256", "original_sha256", "md5"),
     *("phash", "trimmed_phash", "texture"),
 )
+# A host, a port behind it or not: what else looks like one, such as a URL, would be another host.
+_HOST = re.compile(r"([^\s:/\\?#@%*,;]+|\[[0-9a-f:.]+\])(:\d+)?", re.IGNORECASE)
 _DISTANCES_AT_ONCE = 1 << 22
 
 Flags = NDArray[np.bool_]
@@ -47,7 +49,7 @@ class Criteria:
         values = {kind: found for kind, found in given.items() if found}
         if not values:
             flags = ", ".join(f"--{kind}" for kind in KINDS)
-            raise SetupError(f"expected at least one of {flags}, got none")
+            raise SetupError(f"expected at least one value of {flags}, got none")
         return cls(values, options.phash_radius)
 
     def digest(self, kind: str, salt: str) -> str:
@@ -141,7 +143,7 @@ def _read_values(kind: str, given: Iterable[str]) -> Iterator[str]:
         except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
             raise SetupError(f"--{kind}: expected a list in {one[1:]}, got {error}") from error
         for number, line in enumerate(text.splitlines(), 1):
-            if line.strip() and not line.startswith("#"):
+            if line.strip() and not line.lstrip().startswith("#"):
                 yield _value(kind, line, f"{one[1:]}, line {number}")
 
 
@@ -150,7 +152,8 @@ def _value(kind: str, text: str, where: str) -> str:
     if kind == "url":
         return _canonical(text)
     if kind in ("host", "domain"):
-        host = _host(f"http://{text.lstrip('.')}/")
+        place = text.removeprefix(".")
+        host = _host(f"http://{place}/") if _HOST.fullmatch(place) else ""
         if not host:
             raise SetupError(f"{where}: expected a {kind} such as example.org, got {text!r}")
         return host

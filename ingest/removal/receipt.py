@@ -105,31 +105,50 @@ def runs_reads(
     return [_reads_of(run, places, roots) for run in runs]
 
 
+def check_read_logs(runs: Iterable[str]) -> None:
+    """Raise SetupError unless each of these runs has read logs and they are what they should be.
+
+    To be called before anything is taken out: later, it would be too late to name others.
+    """
+    for run in runs:
+        for uri in _read_logs(run):
+            with storage.open_input(uri) as file:
+                first = file.readline()
+            try:
+                if first.endswith(b"\n"):
+                    _read_line(first)
+            except ValueError as error:
+                what = "expected lines of a read log (loader.read_log=true)"
+                raise SetupError(f"--read-log: {uri}: {what}, got {error}") from error
+
+
+def _read_logs(run: str) -> list[str]:
+    """The URIs of the read logs of a run, whose folder or that of its logs is given."""
+    for folder in (storage.join(run, READ_LOGS), run):
+        names = [one for one in storage.list_names(folder) if one.endswith(".jsonl")]
+        if names:
+            return [storage.join(folder, name) for name in names]
+    raise SetupError(
+        f"--read-log: expected read logs (*.jsonl) in {run} or its {READ_LOGS}, got none: "
+        "was the run made with loader.read_log=true?"
+    )
+
+
 def _reads_of(run: str, places: Mapping[Place, Any], roots: set[str]) -> RunReads:
-    folder = storage.join(run, READ_LOGS)
-    if not storage.list_names(folder):
-        folder = run
-    names = [one for one in storage.list_names(folder) if one.endswith(".jsonl")]
-    if not names:
-        raise SetupError(
-            f"--read-log: expected read logs (*.jsonl) in {run} or its {READ_LOGS}, got none: "
-            "was the run made with loader.read_log=true?"
-        )
     logs, seen, steps = {}, set[Place](), list[int]()
     num_reads = num_other = 0
-    for name in names:
-        content = storage.read_bytes(storage.join(folder, name))
-        logs[name] = digest(content)
-        for line in _lines(content, storage.join(folder, name)):
-            reads = [(shard, offset, length) for shard, offset, length in line["reads"]]
-            if line.get("root") not in roots:
+    for uri in _read_logs(run):
+        content = storage.read_bytes(uri)
+        logs[uri.rpartition("/")[2]] = digest(content)
+        for root, step, reads in _lines(content, uri):
+            if root not in roots:
                 num_other += len(reads)
                 continue
             num_reads += len(reads)
             found = places.keys() & set(reads)
             if found:
                 seen |= found
-                steps.append(line["step"])
+                steps.append(step)
     return RunReads(
         run=run,
         logs_sha256=logs,
@@ -141,13 +160,23 @@ def _reads_of(run: str, places: Mapping[Place, Any], roots: set[str]) -> RunRead
     )
 
 
-def _lines(content: bytes, uri: str) -> Iterator[dict[str, Any]]:
+def _lines(content: bytes, uri: str) -> Iterator[tuple[str | None, int, list[Place]]]:
     for number, text in enumerate(content.splitlines(), 1):
         try:
-            yield orjson.loads(text)
-        except orjson.JSONDecodeError as error:
+            yield _read_line(text)
+        except ValueError as error:
             # A killed run may leave half a line at the end of its log.
-            logger.warning("%s, line %d: expected JSON, got %s: left out", uri, number, error)
+            logger.warning("%s, line %d: expected reads, got %s: left out", uri, number, error)
+
+
+def _read_line(text: bytes) -> tuple[str | None, int, list[Place]]:
+    """Merkle root, step and places of one line of a read log; raises ValueError if it is none."""
+    line = orjson.loads(text)
+    try:
+        reads = [(int(shard), int(offset), int(length)) for shard, offset, length in line["reads"]]
+        return line.get("root"), int(line["step"]), reads
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError(f"{text[:100]!r}") from error
 
 
 def _change(before: Commit, after: Commit) -> ShardChange:

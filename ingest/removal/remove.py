@@ -1,5 +1,6 @@
 """Samples to take out -> tombstones, which every reader obeys at once, and a record of why."""
 
+import re
 import secrets
 from collections import Counter
 from collections.abc import Iterable
@@ -9,12 +10,14 @@ from datetime import datetime
 import numpy as np
 import orjson
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.audit.ledger_parts import read_parts
 from ingest.errors import SetupError
 from ingest.pack.commit import read_commit
 from ingest.removal.criteria import COLUMNS, Criteria
+from ingest.sources.parquet import opened_parquet
 from schemas.arrow import parquet_bytes
 from schemas.audit_options import RemoveOptions
 from schemas.manifest import DatasetRecord, decode, digest, encode
@@ -27,8 +30,11 @@ from schemas.removal import (
     Removal,
     removal_path,
     removal_tombstone_path,
+    removal_tombstones,
 )
-from schemas.tombstone import Tombstone
+from schemas.tombstone import TOMBSTONES, Tombstone
+
+_RECORD = re.compile(r"(\d{4,})\.json", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -73,18 +79,18 @@ def record_removal(
     Writes nothing if only asked to count. Raises SetupError if another removal was recorded
     meanwhile.
     """
-    number = 1 + max(list_removals(options.dataset), default=0)
+    number = _next_number(options.dataset)
     counts: Counter[str] = Counter()
     files: dict[str, bytes] = {}
+    salt = secrets.token_hex(16)
     num_new = num_again = 0
     for shard, content in found:
         one = orjson.loads(content)
         counts.update(one["found"])
         num_new, num_again = num_new + len(one["new"]), num_again + one["again"]
         if one["new"]:
-            path = removal_tombstone_path(number, shard)
+            path = removal_tombstone_path(number, salt, shard)
             files[path] = _tombstones(options, number, shard, one["new"])
-    salt = secrets.token_hex(16)
     record = Removal(
         removal=number,
         merkle_root=seal.merkle_root,
@@ -110,10 +116,29 @@ def record_removal(
     return record
 
 
+def removed_ids(dataset: str) -> frozenset[str]:
+    """Ids that have a tombstone already; raises SetupError for a file that holds none.
+
+    Not those of an attempt that was cut off: what it has left goes with the next record.
+    """
+    left = removal_tombstones(_next_number(dataset))
+    removed: set[str] = set()
+    for name in storage.list_names(storage.join(dataset, TOMBSTONES)):
+        if not f"{TOMBSTONES}/{name}".startswith(left):
+            with opened_parquet(storage.join(dataset, TOMBSTONES, name)) as file:
+                table = pq.read_table(file, columns=["id"], use_threads=False)
+            removed.update(table["id"].to_pylist())
+    return frozenset(removed)
+
+
+def _next_number(dataset: str) -> int:
+    return 1 + max(list_removals(dataset), default=0)
+
+
 def list_removals(dataset: str) -> list[int]:
     """The numbers of all recorded removals."""
-    names = storage.list_names(storage.join(dataset, REMOVALS))
-    return sorted(int(name.removesuffix(".json")) for name in names if name[:4].isdecimal())
+    names = map(_RECORD.fullmatch, storage.list_names(storage.join(dataset, REMOVALS)))
+    return sorted(int(name[1]) for name in names if name)
 
 
 def read_removals(dataset: str) -> list[Removal]:
@@ -136,6 +161,8 @@ def _write(dataset: str, record: Removal, files: dict[str, bytes]) -> None:
     if not storage.create_bytes(
         storage.join(dataset, removal_path(record.removal)), encode(record)
     ):
+        for path in files:
+            storage.remove(storage.join(dataset, path))
         raise SetupError(
             f"expected to record removal {record.removal} of {dataset}, got another one of that "
             "number meanwhile: run the command again"
@@ -143,10 +170,10 @@ def _write(dataset: str, record: Removal, files: dict[str, bytes]) -> None:
     if record.num_removed:
         forget_report(dataset)
     # What an attempt that was cut off has left under our number is named by no record.
-    prefix = removal_tombstone_path(record.removal, 0).partition("/")[2].rpartition("-")[0]
-    for name in storage.list_names(storage.join(dataset, "tombstones")):
-        if name.startswith(f"{prefix}-") and f"tombstones/{name}" not in files:
-            storage.remove(storage.join(dataset, "tombstones", name))
+    for name in storage.list_names(storage.join(dataset, TOMBSTONES)):
+        path = f"{TOMBSTONES}/{name}"
+        if path.startswith(removal_tombstones(record.removal)) and path not in files:
+            storage.remove(storage.join(dataset, path))
 
 
 def _tombstones(

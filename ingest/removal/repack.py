@@ -14,6 +14,8 @@ from importlib.metadata import version
 from typing import Any
 
 import orjson
+import pyarrow as pa
+from pydantic import ValidationError
 
 from ingest import storage
 from ingest.errors import SetupError
@@ -76,7 +78,7 @@ def plan_repack(dataset: str, seal: DatasetRecord, scratch: str) -> Work | None:
     tombstones: dict[int, dict[str, Tombstone]] = {}
     for path, content in _tombstone_files(dataset):
         files[path] = digest(content)
-        for one in Tombstone.from_table(read_parquet_bytes(content)):
+        for one in _read_tombstones(path, content):
             own = tombstones.setdefault(one.shard, {})
             # A request goes before a copy: it leaves less behind.
             if one.id not in own or one.outcome is Outcome.REMOVED:
@@ -175,6 +177,14 @@ def delete_removed(dataset: str, record: RepackRecord) -> None:
 def _tombstone_files(dataset: str) -> Iterator[tuple[str, bytes]]:
     for name in storage.list_names(storage.join(dataset, TOMBSTONES)):
         yield f"{TOMBSTONES}/{name}", storage.read_bytes(storage.join(dataset, TOMBSTONES, name))
+
+
+def _read_tombstones(path: str, content: bytes) -> list[Tombstone]:
+    try:
+        return Tombstone.from_table(read_parquet_bytes(content))
+    except (pa.ArrowException, OSError, ValidationError) as error:
+        what = f"expected a table of tombstones, got {error}: audit first"
+        raise SetupError(f"{path}: {what}") from error
 
 
 def _obeyed_records(dataset: str, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:

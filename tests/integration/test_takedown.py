@@ -228,7 +228,7 @@ def test_what_is_not_understood_is_refused_with_both_sides(dataset, tmp_path):
         ("--sha256=abc",): "--sha256: expected 64 hex digits, got 'abc'",
         (f"--md5=@{tmp_path / 'list'}",): "list, line 3: expected 32 hex digits, got 'zz'",
         (f"--id=@{tmp_path / 'nothing'}",): "--id: expected a list in",
-        (): "expected at least one of --sha256, --md5",
+        (): "expected at least one value of --sha256, --md5",
     }.items():
         assert text in " ".join(done("remove", dataset, *arguments, *WHY, code=2).split())
     assert "no tombstones" in done("repack", dataset)

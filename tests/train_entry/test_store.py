@@ -35,6 +35,13 @@ def test_what_cannot_pass_is_told_at_once():
     assert request.attempts == 1
 
 
+def test_a_store_that_cannot_be_opened_is_told_at_once():
+    store, pauses = Store("s3x://bucket", patience_s=1000), []
+    with pytest.raises(StoreError, match="s3x://bucket: expected a store that fsspec can open"):
+        persist("file", lambda: store._open(), 1000, sleep=pauses.append)
+    assert pauses == []
+
+
 def test_patience_has_an_end_that_names_the_last_failure():
     with pytest.raises(StoreError, match="file: expected an answer within 0 s of the first"):
         persist("file", Flaky(1), 0)

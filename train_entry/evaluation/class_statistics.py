@@ -41,9 +41,10 @@ class _Pairs:
     """The pairs of right and predicted class that occur, [M] each, and which pair an image is."""
 
     def __init__(self, right_N: Places, predicted_N: Places) -> None:
-        # A class that is not known is one of its own, which nobody predicts.
-        self.num = int(max(right_N.max(), predicted_N.max())) + 2
-        codes = np.where(right_N < 0, self.num - 1, right_N) * self.num + predicted_N
+        # Classes that are not known, -1 and below, stand behind the others; nobody predicts them.
+        known = int(max(right_N.max(), predicted_N.max())) + 1
+        self.num = known - min(int(right_N.min()), 0)
+        codes = np.where(right_N < 0, known - 1 - right_N, right_N) * self.num + predicted_N
         found, self.of_image = np.unique(codes, return_inverse=True)
         self.right, self.predicted = np.divmod(found, self.num)
         self.hit = self.right == self.predicted
@@ -58,7 +59,7 @@ class _Pairs:
 def mean_per_class(right_N: Places, predicted_N: Places) -> Statistic:
     """The mean, over classes that are there, of the share of a class's images that are right.
 
-    All images of classes that are not known (-1) count as one more class.
+    Classes that the classifier does not know, below 0, count too: none of their images is right.
     """
     pairs = _Pairs(right_N, predicted_N)
 

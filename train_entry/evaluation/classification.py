@@ -1,7 +1,7 @@
 """Figures of images that were classified, from a score of each class for each image.
 
-N images, K classes. Which class is right is told by its place, int64 [N], -1 for one that the
-classifier does not know, which is then wrong; or, where several are right, by a mask [N, K].
+N images, K classes. Which class is right is told by its place, int64 [N], below 0 for one that
+the classifier does not know, which is then wrong; or, where several are right, by a mask [N, K].
 """
 
 from collections.abc import Mapping, Sequence
@@ -254,6 +254,19 @@ def classes_of(labels: Sequence[Any]) -> list[Any]:
 
 
 def places_of_labels(labels: Sequence[Any], classes: Sequence[Any]) -> NDArray[np.int64]:
-    """The place [N] of each label among the classes; -1 for one that is not there."""
+    """The place [N] of each label among the classes; those that are not there are -1, -2, ...
+
+    Raises DataError if none is there: no score of the classifier would mean anything.
+    """
     place_of = {name: place for place, name in enumerate(classes)}
-    return np.array([place_of.get(label, -1) for label in labels], np.int64)
+    strangers: dict[Any, int] = {}
+    for label in labels:
+        if label not in place_of:
+            strangers.setdefault(label, -1 - len(strangers))
+    if len(labels) and not place_of.keys() & set(labels):
+        raise DataError(
+            f"label: expected classes of the training images, such as {classes[0]!r}, got "
+            f"{', '.join(map(repr, list(strangers)[:3]))}"
+        )
+    place_of |= strangers
+    return np.array([place_of[label] for label in labels], np.int64)

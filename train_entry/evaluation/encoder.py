@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from schemas.figures import EncoderRecord
+from train_entry.errors import ConfigError
 from train_entry.parallel import DTYPES, Ranks
 
 POOL, POOL_NORM = "pool", "pool_norm"
@@ -82,13 +83,28 @@ class Encoder:
 
     @torch.no_grad()
     def encode(self, pixels_BHWC: Tensor, taps: Collection[str] = (POOL,)) -> dict[str, Tensor]:
-        """Features by tap, float32 on the encoder's device; pixels are uint8 on any device."""
+        """Features by tap, float32 on the encoder's device; pixels are uint8 on any device.
+
+        Raises ConfigError if the network gives no features of some tap, or not a row an image.
+        """
         device = self.placement.ranks.device
         images_BHWC = pixels_BHWC.to(device, non_blocking=True).float()
         images_BCHW = ((images_BHWC - self._mean) / self._std).permute(0, 3, 1, 2)
         with self._autocast():
             found = self.network.forward(images_BCHW, taps)
-        return {tap: found[tap].float() for tap in taps}
+        return {tap: self._rows(found, tap, len(pixels_BHWC)) for tap in taps}
+
+    def _rows(self, found: Mapping[str, Tensor], tap: str, num_images: int) -> Tensor:
+        if tap not in found:
+            given = ", ".join(found) or "none"
+            raise ConfigError(f"{self.record.name}: expected features of {tap}, got {given}")
+        shape = tuple(found[tap].shape)
+        if len(shape) < 2 or shape[0] != num_images or 0 in shape:
+            raise ConfigError(
+                f"{self.record.name}: {tap}: expected features of each of {num_images} images, "
+                f"got {shape}"
+            )
+        return found[tap].float()
 
     def _autocast(self) -> AbstractContextManager[Any]:
         dtype = DTYPES[self.placement.precision]

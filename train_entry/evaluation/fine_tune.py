@@ -79,12 +79,14 @@ def fine_tune(
 
     The encoder is as before afterwards. An image that cannot be decoded is shown grey. What was
     done in an earlier call with this folder is not done again. Collective.
-    Raises DataError if labels are not one class an image, CheckpointError if the folder is of
-    another encoder, recipe or training set, Diverged, Unreadable at the end of an epoch.
+    Raises DataError if labels are not one class an image or none is known, CheckpointError if the
+    folder is of another encoder, recipe or training set, Diverged, Unreadable after an epoch.
     """
     labels = train.fields["label"]
     classes = classes_of(labels)
     training = TrainingSet(train, places_of_labels(labels, classes))
+    # Before days of training, which labels that nobody knows would waste.
+    right = [places_of_labels(test.fields["label"], classes) for test in tests]
     with borrowed_network(encoder) as network:
         head = tuning.head() if recipe.keep_head and tuning.head is not None else None
         if recipe.keep_head and head is None:
@@ -103,12 +105,12 @@ def fine_tune(
             for one in classification_scores(
                 recipe.metric or TOP1,
                 scores_NK,
-                places_of_labels(test.fields["label"], classes),
+                right_N,
                 test.fields,
                 recipe.group_by,
             )
         ]
-        for test, scores_NK in zip(tests, found, strict=True)
+        for test, scores_NK, right_N in zip(tests, found, right, strict=True)
     ]
 
 

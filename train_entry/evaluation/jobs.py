@@ -14,6 +14,7 @@ from schemas.benchmarks.vocabulary import Category, Protocol
 from train_entry.errors import ConfigError, DataError
 from train_entry.evaluation.examples import Examples, read_part
 from train_entry.evaluation.options import EvaluateOptions
+from train_entry.evaluation.protocols import expect_possible
 from train_entry.store import Store, StoreError
 
 # Roles that make a protocol better, and may be missing.
@@ -122,8 +123,15 @@ class _Reader:
         self._read: dict[tuple[str, str, tuple[str, ...]], Examples] = {}
 
     def job(self, benchmark: Benchmark, protocol: Protocol) -> Job:
-        """A benchmark's images by role; raises DataError if some are not there."""
+        """A benchmark's images by role.
+
+        Raises DataError if some are not there, ConfigError for a recipe that cannot be followed.
+        """
         recipe = benchmark.recipe_of(protocol)
+        try:
+            expect_possible(recipe)
+        except ConfigError as error:
+            raise ConfigError(f"{benchmark.id}: recipe.{protocol}: {error}") from error
         parts: dict[str, tuple[Examples, ...]] = {}
         absent: dict[str, str] = {}
         for role, names in benchmark.roles_of(protocol).items():

@@ -47,7 +47,8 @@ class LinearHead(nn.Module):
     def __init__(self, tap: str, dimensions: int, num_classes: int, seed: int) -> None:
         super().__init__()
         self._parts = parts_of_map(tap)
-        plain = tap == POOL
+        # Beside text, as `pool+text`, `pool` stays as it is.
+        plain = tap.partition("+")[0] == POOL
         self.norm = None if plain else nn.BatchNorm1d(dimensions // self._parts)
         self.linear = nn.utils.skip_init(nn.Linear, dimensions, num_classes)
         number = int.from_bytes(drawn_number(tap, "weights", seed)[:4])

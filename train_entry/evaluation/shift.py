@@ -22,7 +22,12 @@ from schemas.benchmarks.recipes import Shift
 from train_entry.errors import DataError
 from train_entry.evaluation import disparity
 from train_entry.evaluation.class_statistics import interval, macro_f1
-from train_entry.evaluation.corruptions import corruption_scores, has_corruptions
+from train_entry.evaluation.corruptions import (
+    CORRUPTION,
+    SEVERITY,
+    corruption_scores,
+    has_corruptions,
+)
 from train_entry.evaluation.linear_probe import fit
 from train_entry.evaluation.scores import Features, Score, mean_score
 
@@ -65,6 +70,11 @@ def shifted_scores(
     told = Features(test.names, {}, test.fields).take(kept)
     whole = mean_score(_SEVERAL if recipe.metric == _SEVERAL else "top1", hits_N)
     scores = [whole]
+    if recipe.metric == _CORRUPTION and not has_corruptions(told.fields):
+        raise DataError(
+            f"{_CORRUPTION}: expected fields {CORRUPTION} and {SEVERITY} of the images, got "
+            f"{', '.join(told.fields)}"
+        )
     if has_corruptions(told.fields):
         found = corruption_scores(told, hits_N)
         scores = found + scores if recipe.metric == _CORRUPTION else scores + found

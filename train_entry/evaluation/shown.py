@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from schemas.benchmarks.recipes import LinearProbe, Recipe
+from train_entry.errors import DataError
 from train_entry.evaluation.encoder import Encoder
 from train_entry.evaluation.examples import Examples
 from train_entry.evaluation.extract import Extracted, Extraction, extract
@@ -55,14 +56,22 @@ class Shown:
         return decoded, {name: len(one.bad) for name, one in found.items()}
 
     def _features(self, job: Job, role: str, part: Examples) -> Features:
-        views = [one.features for one in self._views(job, role, part)]
+        extracted = self._views(job, role, part)
+        views = [one.features for one in extracted]
+        if not len(views[0]):
+            reason = next(iter(extracted[0].bad.values()))
+            raise DataError(
+                f"{part.name}: expected images that can be decoded, got none of {len(part)}: "
+                f"{reason}"
+            )
         return joined({str(number): view for number, view in enumerate(views)})
 
     def _views(self, job: Job, role: str, part: Examples) -> list[Extracted]:
-        seen = Transform.of(job.recipe)
-        shown: tuple[Transform, ...] = (seen,)
+        shown: tuple[Transform, ...] = (Transform.of(job.recipe),)
         if role == "train":
-            shown = seen.training_views(views_of(job.recipe, self._options))
+            # A classifier that others are tested with has numbers of its own.
+            trained = Transform.of(probe_of(job.recipe) or job.recipe)
+            shown = trained.training_views(views_of(job.recipe, self._options))
         return [self._extract(job, part, transform) for transform in shown]
 
     def _extract(self, job: Job, part: Examples, transform: Transform) -> Extracted:

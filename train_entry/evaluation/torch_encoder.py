@@ -6,6 +6,7 @@ B images, H and W pixels, C channels, D dimensions, T tokens.
 import importlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
@@ -93,6 +94,12 @@ def make_torch_encoder(reference: str) -> TorchEncoder:
         function = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{reference}: expected package.module:function: {error}") from error
+    try:
+        signature(function).bind()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{reference}: expected a function that needs no arguments: {error}"
+        ) from error
     made = function()
     if isinstance(made, nn.Module):
         return TorchEncoder(made)

@@ -1,19 +1,21 @@
 """The whole evaluation of one model: plan, run, compare, report."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from pydantic import ValidationError
 
+from schemas.benchmarks.model import Benchmark
 from schemas.figures import Evaluation
 from schemas.manifest import decode
 from train_entry.errors import ConfigError
 from train_entry.evaluation.contamination import TrainingData, contamination_of
 from train_entry.evaluation.encoder import Encoder, Placement
 from train_entry.evaluation.encoders import load_encoder
-from train_entry.evaluation.jobs import Job, known_benchmarks, plan_jobs
+from train_entry.evaluation.jobs import Job, chosen_benchmarks, known_benchmarks, plan_jobs
 from train_entry.evaluation.options import EvaluateOptions
 from train_entry.evaluation.report import write_report
 from train_entry.evaluation.results import JobResult, benchmark_result
@@ -33,8 +35,10 @@ def evaluate(options: EvaluateOptions, ranks: Ranks) -> bool:
     known = known_benchmarks(options.definitions)
     jobs, missing = plan_jobs(known, options)
     if not jobs:
-        reasons = "; ".join(missing.values()) or f"no folder of a benchmark in {options.root}"
-        raise ConfigError(f"expected something to evaluate, got none: {reasons}")
+        raise ConfigError(
+            f"expected something to evaluate, got none: {_why(known, options, missing)}"
+        )
+    _expect_writable(options)
     encoder = load_encoder(options.model, Placement(ranks, options.precision, options.shard))
     data = _training_data(options, encoder)
     found, failed = Runner(encoder, options).run(jobs)
@@ -47,6 +51,27 @@ def evaluate(options: EvaluateOptions, ranks: Ranks) -> bool:
             _LOG.warning("%s: not evaluated: %s", name, reason)
         _LOG.info("%s/index.html: %d benchmarks and protocols", options.output, len(done))
     return not missing
+
+
+def _why(
+    known: Mapping[str, Benchmark], options: EvaluateOptions, missing: Mapping[str, str]
+) -> str:
+    """Why there is nothing to do; several protocols may lack the same images."""
+    if missing:
+        return "; ".join(dict.fromkeys(missing.values()))
+    if chosen_benchmarks(known, options):
+        return f"the benchmarks have no protocol {' or '.join(options.protocols)}"
+    return f"no folder of a benchmark in {options.root}"
+
+
+def _expect_writable(options: EvaluateOptions) -> None:
+    """Raise ConfigError if the output is no place to write to, before any work is done."""
+    try:
+        Path(options.output).mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=options.output):
+            pass
+    except OSError as error:
+        raise ConfigError(f"output: expected a folder to write to: {error}") from error
 
 
 def _training_data(options: EvaluateOptions, encoder: Encoder) -> TrainingData | None:

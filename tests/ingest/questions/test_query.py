@@ -244,6 +244,13 @@ def test_a_missing_part_is_named(tmp_path):
         ask(tmp_path, "SELECT url FROM ledger")
 
 
+def test_a_missing_manifest_is_named(tmp_path):
+    make_dataset(tmp_path, [pictures(1)])
+    (tmp_path / "manifest.parquet").unlink()
+    with pytest.raises(SetupError, match=r"manifest.parquet: expected a manifest, got .* No such"):
+        ask(tmp_path, "FROM ledger")
+
+
 def test_a_manifest_cannot_name_files_outside_of_its_dataset(tmp_path):
     make_dataset(tmp_path, [pictures(1)])
     manifest = pq.read_table(tmp_path / "manifest.parquet")

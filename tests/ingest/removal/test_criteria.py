@@ -85,6 +85,31 @@ def test_a_host_is_that_host_alone_in_any_spelling():
     assert found(criteria(host=("xn--bcher-kva.example",)), *rows) == [False, False, True]
 
 
+@pytest.mark.parametrize("given", ["example.org:8080", "example.org.", " .Example.ORG", "[::1]"])
+def test_a_host_may_have_a_port_and_dots_around_it(given):
+    expected = "[::1]" if given == "[::1]" else "example.org"
+    assert criteria(domain=(given,)).values == {"domain": {expected}}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("https://example.org", "https://example.org/a", "//example.org", "mailto:a@example.org"),
+        *("example.org/a", "user@example.org", "*.example.org", "example.org # why", "a,b.example"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["host", "domain"])
+def test_what_is_more_than_a_host_is_refused_and_not_taken_for_another(kind, given):
+    with pytest.raises(SetupError, match=f"expected a {kind} such as example.org, got"):
+        criteria(**{kind: (given,)})
+
+
+def test_a_list_without_a_value_is_refused(tmp_path):
+    (tmp_path / "list").write_text("# nothing\n  # here\n\n")
+    with pytest.raises(SetupError, match="expected at least one value of --sha256"):
+        criteria(url=(f"@{tmp_path / 'list'}",))
+
+
 def test_a_url_counts_wherever_it_was_met_on_the_way():
     rows = [
         {"url": "http://a.example/1"},

@@ -70,6 +70,20 @@ def test_means_over_classes_and_agreement_are_those_of_scikit_learn(pairs):
 
 
 @MANY
+@given(LABELS)
+def test_classes_that_are_not_known_count_one_by_one(pairs):
+    right, predicted = map(np.array, zip(*pairs, strict=True))
+    # The classifier knows the first two of four.
+    known = np.where(right < 2, right, 1 - right)
+    scores, there = certain(predicted % 2, 2), np.unique(right)
+    among = {"labels": there, "average": "macro", "zero_division": 0}
+    wanted = f1_score(right, predicted % 2, **among)
+    assert value("macro_f1", scores, known) == pytest.approx(wanted)
+    wanted = recall_score(right, predicted % 2, **among)
+    assert value("mean_per_class", scores, known) == pytest.approx(wanted)
+
+
+@MANY
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=40))
 def test_the_area_is_that_of_scikit_learn_ties_included(pairs):
     right, second = map(np.array, zip(*pairs, strict=True))
@@ -247,7 +261,11 @@ def test_what_cannot_be_told_is_refused(metric, num_classes, right, error, messa
 def test_classes_are_sorted_and_each_label_has_its_place():
     classes = classes_of(["b", "a", "b", "c"])
     assert classes == ["a", "b", "c"]
-    assert places_of_labels(["c", "z", "a", None], classes).tolist() == [2, -1, 0, -1]
+    assert places_of_labels(["c", "z", "a", None, "z"], classes).tolist() == [2, -1, 0, -2, -1]
+    assert places_of_labels([], classes).tolist() == []
+    # As of numbers in one split and names in the other: nothing could be right.
+    with pytest.raises(DataError, match=r"such as 'a', got 0, 1, 2$"):
+        places_of_labels([0, 1, 2, 3, 0], classes)
     for labels, message in (
         ([("a", "b"), "c"], "expected one class an image, got \\('a', 'b'\\)"),
         (["a", None], "expected one class an image, got None"),

@@ -126,6 +126,13 @@ def test_a_loss_that_is_no_number_ends_it(ranks, tmp_path):
         scores_of(recipe, blank_encoder(ranks), digits(0, 64), digits(64, 70), tmp_path)
 
 
+def test_labels_that_nobody_knows_are_refused_before_anything_is_trained(ranks, tmp_path):
+    test = replace(digits(64, 70), fields={"label": ["zero"] * 6})
+    with pytest.raises(DataError, match=r"such as 0, got 'zero'"):
+        scores_of(SHORT, blank_encoder(ranks), digits(0, 64), test, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_several_labels_of_an_image_are_refused(ranks, tmp_path):
     train = replace(digits(0, 4), fields={"label": [1, 2, (3, 4), 5]})
     with pytest.raises(DataError, match=r"expected one class an image, got \(3, 4\)"):

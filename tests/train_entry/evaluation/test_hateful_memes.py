@@ -7,7 +7,7 @@ from schemas.benchmarks.recipes import HatefulMemes
 from tests.train_entry.evaluation.feature_sets import part
 from train_entry.errors import DataError
 from train_entry.evaluation.hateful_memes import evaluate, text_features, with_text
-from train_entry.evaluation.linear_probe import fit
+from train_entry.evaluation.linear_probe import LinearHead, fit
 from train_entry.evaluation.scores import Features
 
 RECIPE = HatefulMemes(
@@ -84,6 +84,11 @@ def test_texts_are_as_long_as_images_of_the_training_set():
         assert torch.equal(both[:, :6], splits[role].taps["pool"])
         length = splits["train"].taps["pool"].norm(dim=1).mean()
         torch.testing.assert_close(both[:, 6:].norm(dim=1), length.expand(len(both)))
+
+
+def test_beside_text_the_plain_features_stay_plain():
+    assert LinearHead("pool+text", 6, 2, 0).norm is None
+    assert LinearHead("pool_norm+text", 6, 2, 0).norm is not None
 
 
 def test_missing_texts_and_more_classes_than_two_are_refused():

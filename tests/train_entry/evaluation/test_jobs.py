@@ -6,6 +6,7 @@ from tests.small_benchmarks import write_benchmarks
 from train_entry.errors import ConfigError
 from train_entry.evaluation.jobs import chosen_benchmarks, known_benchmarks, plan_jobs
 from train_entry.evaluation.options import EvaluateOptions
+from train_entry.evaluation.protocols import expect_possible
 from train_entry.evaluation.whole import evaluate
 
 
@@ -98,6 +99,95 @@ def test_definitions_must_be_new_and_right(root, tmp_path):
     wrong.write_text("id = 3\n")
     with pytest.raises(ConfigError, match=r"wrong.toml: expected the definition of a benchmark"):
         known_benchmarks([str(wrong)])
+
+
+def test_a_definition_that_is_no_text_is_refused(tmp_path):
+    wrong = tmp_path / "latin.toml"
+    wrong.write_bytes(b'name = "caf\xe9"\n')
+    with pytest.raises(ConfigError, match=r"latin.toml: expected the definition .*utf-8"):
+        known_benchmarks([str(wrong)])
+
+
+def defined(root, tmp_path, name, *changes):
+    """The registry and a small benchmark that is defined otherwise."""
+    text = (root.parent / f"definitions/{name}.toml").read_text()
+    for old, new in (*changes, (f'id = "{name}"', 'id = "mine"')):
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    others = [one for one in (root.parent / "definitions").glob("*.toml") if one.stem != name]
+    return known_benchmarks(map(str, (path, *others)))
+
+
+def test_another_benchmark_that_is_not_known_is_told(root, tmp_path):
+    change = 'classes_of = "small-digits"', 'classes_of = "nowhere"'
+    mine = defined(root, tmp_path, "small-shifted-digits", change)
+    jobs, missing = plan_jobs(mine, options(root, benchmarks=("mine",)))
+    assert jobs == []
+    assert missing == {
+        "mine--shift": "mine: expected another benchmark that is known, got 'nowhere'"
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "small-tiles",
+            ('metric = "top1"', 'metric = "map"'),
+            "mine: recipe.nearest_neighbors: metric: expected top1, .*, got map",
+        ),
+        (
+            "small-shifted-digits",
+            ('metric = "top1"\nprotocols', 'metric = "roc_auc"\nprotocols'),
+            "mine: recipe.shift: metric: expected top1, .*, got roc_auc",
+        ),
+        (
+            "small-digits",
+            ('metric = "top1"', 'metric = "worst_group"'),
+            "mine: recipe.linear_probe: group_by: expected fields for worst_group, got none",
+        ),
+        (
+            "small-styles",
+            ("resize_px = 40", "resize_px = 20"),
+            "mine: recipe.style_retrieval: crop_px: expected 1 to resize_px 20, got 40",
+        ),
+    ],
+)
+def test_recipes_that_cannot_be_followed_are_refused_first(root, tmp_path, name, change, message):
+    mine = defined(root, tmp_path, name, change)
+    with pytest.raises(ConfigError, match=message):
+        plan_jobs(mine, options(root, benchmarks=("mine",)))
+
+
+def test_all_recipes_of_the_registry_can_be_followed(known):
+    for benchmark in known.values():
+        for protocol in benchmark.protocols:
+            expect_possible(benchmark.recipe_of(protocol))
+
+
+def test_a_root_that_is_no_folder_is_refused(known, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"root: expected a folder of benchmarks: .*file"):
+        chosen_benchmarks(known, options(tmp_path / "file"))
+
+
+def test_why_there_is_nothing_to_do_is_told(root, tmp_path):
+    definitions = tuple(map(str, (root.parent / "definitions").glob("*.toml")))
+    told = options(root, definitions=definitions, protocols=("svm",))
+    with pytest.raises(ConfigError, match="got none: the benchmarks have no protocol svm"):
+        evaluate(told, None)
+    with pytest.raises(ConfigError, match="got none: no folder of a benchmark in"):
+        evaluate(options(tmp_path, definitions=definitions), None)
+
+
+def test_an_output_that_is_no_folder_is_refused_before_anything_is_done(root, tmp_path):
+    (tmp_path / "file").write_text("")
+    definitions = tuple(map(str, (root.parent / "definitions").glob("*.toml")))
+    told = options(root, definitions=definitions, benchmarks=("small-styles",))
+    with pytest.raises(ConfigError, match=r"output: expected a folder to write to: .*file"):
+        evaluate(told.model_copy(update={"output": str(tmp_path / "file")}), None)
 
 
 def test_other_evaluations_are_read_before_anything_is_done(root):

@@ -67,6 +67,14 @@ def test_one_of_several_right_labels_will_do_and_images_without_any_are_left_out
     assert first.value == pytest.approx(2 / 3)
 
 
+def test_a_corruption_error_is_not_told_of_images_of_unknown_corruptions():
+    test = part(saying([0, 1]), WNIDS[:2], corruption=["fog", "fog"])
+    with pytest.raises(
+        DataError, match=r"expected fields corruption and severity .*got label, cor"
+    ):
+        shifted_scores(Shift(metric="mean_corruption_error"), Fixed(), {"test": test})
+
+
 def test_a_label_that_the_classifier_does_not_know_is_wrong_not_left_out():
     test = part(saying([0, 1]), [WNIDS[0], "n99999999"])
     first = shifted_scores(Shift(metric="top1"), Fixed(), {"test": test})[0]

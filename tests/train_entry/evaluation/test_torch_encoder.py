@@ -48,6 +48,10 @@ def made_of_nothing():
     return 3
 
 
+def made_of_something(layers):
+    return layers
+
+
 def test_rows_are_features():
     with torch.no_grad():
         wanted = linear()(IMAGES)
@@ -115,6 +119,8 @@ def test_a_module_alone_is_called_as_its_function_is():
     [
         (f"{__name__}:made_of_nothing", "expected a torch module or a TorchEncoder, got int"),
         (f"{__name__}:nothing", "expected package.module:function"),
+        (f"{__name__}:made_of_something", "no arguments: missing a required argument: 'layers'"),
+        (f"{__name__}:PIXELS", "expected a function that needs no arguments"),
         ("no_such_module:function", "expected package.module:function"),
     ],
 )
@@ -130,6 +136,24 @@ def test_what_makes_no_encoder_is_refused(reference, message):
 def test_output_that_is_no_features_is_refused(function, got):
     with pytest.raises(ConfigError, match=f"expected features .*, got {got}"):
         pool(TorchEncoder(Output(function)))
+
+
+@pytest.mark.parametrize(
+    ("function", "got"),
+    [
+        (lambda images: images.mean(dim=(0, 2, 3)).unsqueeze(0), r"\(1, 3\)"),
+        (lambda images: images[:, :0, 0, 0], r"\(3, 0\)"),
+    ],
+)
+def test_output_that_is_no_row_for_each_image_is_refused(function, got):
+    with pytest.raises(ConfigError, match=f"name: pool: expected .* each of 3 images, got {got}"):
+        pool(TorchEncoder(Output(function)))
+
+
+def test_taps_that_are_listed_must_be_given():
+    listed = TorchEncoder(linear(), lambda m, images: {"pool": m(images)}, taps=("pool", "map"))
+    with pytest.raises(ConfigError, match="name: expected features of map, got pool"):
+        listed.placed(ALONE, "name").encode(PIXELS, ("pool", "map"))
 
 
 def test_only_models_of_ours_are_spread_over_ranks():
