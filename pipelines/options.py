@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from ingest.errors import SetupError
 from schemas.options import Options, PolitenessOptions, is_marked
@@ -36,11 +37,14 @@ def read_options(model: type[AnyOptions], arguments: argparse.Namespace) -> AnyO
     try:
         return model.model_validate(read_nested(model, arguments))
     except ValidationError as error:
-        problems = [
-            f"{flag_of(str(one['loc'][-1]))}: {one['msg']}, got {one['input']!r}"
-            for one in error.errors()
-        ]
-        raise SetupError("; ".join(problems)) from error
+        raise SetupError("; ".join(map(_problem, error.errors()))) from error
+
+
+def _problem(one: ErrorDetails) -> str:
+    flag = flag_of(str(one["loc"][-1]))
+    if one["type"] == "missing":
+        return f"{flag}: expected a value, got none"
+    return f"{flag}: {one['msg']}, got {one['input']!r}"
 
 
 def read_nested(model: type[BaseModel], arguments: argparse.Namespace) -> dict[str, Any]:

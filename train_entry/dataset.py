@@ -194,7 +194,7 @@ class Dataset:
         if len(chosen) != len(ids):
             raise DataError(
                 f"{self.store.name(self.shards[shard].file)}: expected {len(ids)} samples that "
-                f"have a tombstone, got {len(chosen)}"
+                f"have a tombstone, got {len(chosen)}: is a repack under way? Let it end first"
             )
         return indices[chosen]
 

@@ -33,7 +33,7 @@ def test_the_commands_and_the_version_are_listed():
         (["certificate", "x", "--fast"], "expected a flag of this command, got --fast"),
         (["audit", "x", "--fast"], "expected a flag of this command or of Beam, got --fast"),
         (["build", "--output=x"], "expected --input, or a dataset with a plan.json, got neither"),
-        (["plan", "--input=x.csv"], "--output: Field required"),
+        (["plan", "--input=x.csv"], "--output: expected a value, got none"),
         (["plan", "--input=x.csv", "--output=x", "--sample-rate=2"], "--sample-rate: Input should"),
         (["build", "--output=x", "--decoder-memory-mib=1"], "--decoder-memory-mib: Input should"),
         (["build", "--input=x.csv", "--output=x"], "got nothing at x.csv"),
