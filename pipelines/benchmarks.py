@@ -1,12 +1,14 @@
-"""`uncurated benchmarks`: what the registry holds, and what of it lies below a root."""
+"""`uncurated benchmarks`: what the registry holds, what of it lies below a root, lists for that."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
 from ingest.benchmark_files import SplitCheck, check, present_benchmarks
+from ingest.benchmark_lists.formats import FORMATS
+from ingest.benchmark_lists.prepare import prepare
 from ingest.errors import SetupError
 from schemas.benchmarks import RegistryError, benchmark, load_benchmarks
 from schemas.benchmarks.entry import Entry
@@ -14,17 +16,13 @@ from schemas.benchmarks.facts import DEFAULT_LABEL, LABEL
 from schemas.benchmarks.model import Benchmark, Split
 from schemas.benchmarks.places import expected_places
 from schemas.benchmarks.published import PublishedTable
-from schemas.benchmarks.recipes import Recipe
 from schemas.benchmarks.vocabulary import Protocol, Task
 from schemas.command_options import BenchmarksOptions
 
 # Of these, images have labels.
 _LABELLED = (Task.SINGLE_LABEL, Task.MULTI_LABEL, Task.ORDINAL)
-# Told as roles; and a probe within a protocol gets the images as that protocol prepares them.
-_TOLD_OTHERWISE: dict[str, bool | set[str]] = {
-    **dict.fromkeys(("train", "val", "test"), True),
-    "probe": set(Recipe.model_fields) - {"taps", "metric", "seed"},
-}
+# Told as roles.
+_ROLES = {"train", "val", "test"}
 _LIST = "Or images lie anywhere below {0}/, and the column path of a list {0}/SPLIT.csv names them."
 _COLUMNS = (
     "The column of a field is one of that list, of a parquet or Arrow file, or in tar files of "
@@ -33,17 +31,19 @@ _COLUMNS = (
 
 
 def run_benchmarks(options: BenchmarksOptions) -> int:
-    """0, or 1 if a check finds a split missing, broken or of another size; prints the answer."""
+    """0, or 1 if a check or annotations find a benchmark missing or broken; prints the answer."""
     if options.action == "show":
         if not options.id:
             raise SetupError("show: expected the id of a benchmark, got none")
         _say(*description(_known(options.id)))
         return 0
     if options.id:
-        expected = f"--benchmark {options.id}" if options.action == "check" else "no id"
+        expected = "no id" if options.action == "list" else f"--benchmark {options.id}"
         raise SetupError(f"{options.action}: expected {expected}, got {options.id!r}")
     if options.action == "check":
         return _check(options)
+    if options.action == "prepare":
+        return _prepare(options)
     Console().print(registry_table(load_benchmarks().values()))
     return 0
 
@@ -102,7 +102,9 @@ def _protocol_lines(one: Benchmark, protocol: Protocol) -> list[str]:
     """A protocol with all its numbers, those of this set first, and what others reported."""
     recipe = one.recipe_of(protocol)
     roles = one.roles_of(protocol)
-    values = recipe.model_dump(mode="json", exclude_none=True, exclude=_TOLD_OTHERWISE)
+    values = recipe.model_dump(
+        mode="json", exclude_none=True, exclude={**dict.fromkeys(_ROLES, True), "probe": _ROLES}
+    )
     own = dict(one.recipe.given()).get(protocol)
     deviating = own.model_fields_set if own else set()
     told = {
@@ -150,16 +152,35 @@ def _split_lines(one: Benchmark, split: Split) -> list[str]:
     ]
 
 
-def _check(options: BenchmarksOptions) -> int:
+def _chosen(options: BenchmarksOptions, of: Collection[str]) -> list[Benchmark]:
+    """The benchmarks that are named, or else those of these ids whose folder is there."""
     if not options.root:
-        raise SetupError("check: expected --root, got none")
+        raise SetupError(f"{options.action}: expected --root, got none")
     named = [_known(name) for name in options.benchmark]
-    found = named or present_benchmarks(options.root)
+    found = named or [one for one in present_benchmarks(options.root) if one.id in of]
     if not found:
         raise SetupError(
             f"--root: expected folders named after benchmarks, got none of "
-            f"{len(load_benchmarks())} ids in {options.root}"
+            f"{len(of)} ids in {options.root}"
         )
+    return found
+
+
+def _prepare(options: BenchmarksOptions) -> int:
+    problems: list[str] = []
+    for one in _chosen(options, FORMATS):
+        try:
+            for prepared in prepare(one, options.root):
+                _say(str(prepared))
+        except SetupError as error:
+            # Annotations that are broken say nothing of the other benchmarks.
+            problems.append(f"{one.id}: {error}")
+    _say(*problems)
+    return 1 if problems else 0
+
+
+def _check(options: BenchmarksOptions) -> int:
+    found = _chosen(options, load_benchmarks())
     checks: list[SplitCheck] = []
     problems: list[str] = []
     for one in found:

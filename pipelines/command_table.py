@@ -160,13 +160,14 @@ COMMANDS = {
         takes_beam=True,
     ),
     "benchmarks": Command(
-        "list and show the known benchmarks, and check that their files are there",
+        "list and show the known benchmarks, check their files, and prepare lists of their labels",
         (BenchmarksOptions,),
         run_benchmarks,
         (
             "uncurated benchmarks list",
             "uncurated benchmarks show imagenet-1k           # with the layouts to put on disk",
             "uncurated benchmarks check --root /data/benchmarks --benchmark imagenet-1k",
+            "uncurated benchmarks prepare --root /data/benchmarks  # labels from annotation files",
         ),
     ),
     "query": Command(

@@ -146,8 +146,11 @@ class DemoOptions(Options):
 class BenchmarksOptions(Options):
     """Which benchmarks to tell of, and where their files are."""
 
-    action: Literal["list", "show", "check"] = option(
-        ..., "list all, show one, or check what is below --root", positional=True
+    action: Literal["list", "show", "check", "prepare"] = option(
+        ...,
+        "list all, show one, check what is below --root, or prepare lists of labels there from "
+        "annotations",
+        positional=True,
     )
     id: str = option("", "the benchmark to show", positional=True)
     root: str = option("", "folder or fsspec URI with one folder for each benchmark, by its id")

@@ -20,7 +20,8 @@ and where facts about its images stand. `model.py` has the fields. A fact that i
 absent; a licence that its home does not state is "unknown". Sets that need a detector, a head for
 each pixel or a text encoder are cleaned against and not evaluated on; a few are trained on only.
 `uncurated benchmarks show ID` tells all of one, with each number of its protocols,
-`uncurated benchmarks check --root ROOT` what is on disk.
+`uncurated benchmarks check --root ROOT` what is on disk, `uncurated benchmarks prepare --root ROOT`
+writes the lists of those whose labels stand in annotation files of a format of their own.
 """
 
 _LAYOUTS = """## Where the files lie

@@ -17,13 +17,14 @@ from schemas.benchmarks.places import Place, benchmark_folders
 from schemas.benchmarks.rule_places import RulePlaces
 from schemas.benchmarks.storage import Files, LayoutError
 from schemas.benchmarks.tables import NAME_COLUMNS, NameIndex, name_column, read_table
-from schemas.benchmarks.values import number_of_labels, value_of
+from schemas.benchmarks.values import is_missing, number_of_labels, value_of
 
 LABEL, BOX = "label", "box"
 # A box in pixels, as columns of a list.
 _SIDES = ("left", "top", "right", "bottom")
 DEFAULT_LABEL = FieldRule(column=("label", "cls"), folder=1)
-_LIST_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
+# Of a split's own list, the first one first.
+LIST_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _expect_values(
 
 
 def _boxes(where: str, columns: Mapping[str, Sequence[Any]]) -> list[Any] | None:
-    """Left, top, right, bottom of each example, pixels; None if there are no boxes."""
+    """Left, top, right, bottom of each example, pixels, or None: all of it; None without boxes."""
     by_name = {name.lower(): values for name, values in columns.items()}
     if BOX in by_name:
         rows: Sequence[Any] = by_name[BOX]
@@ -135,8 +136,11 @@ def _boxes(where: str, columns: Mapping[str, Sequence[Any]]) -> list[Any] | None
         rows = list(zip(*(by_name[side] for side in _SIDES), strict=True))
     else:
         return None
-    found = []
+    found: list[Any] = []
     for row in rows:
+        if is_missing(row):
+            found.append(None)
+            continue
         try:
             left, top, right, bottom = (
                 row.split() if isinstance(row, str) else row  # "3 4 10 12" is a cell of a CSV
@@ -165,7 +169,7 @@ class _OwnList:
     def read(
         cls, files: Files, place: Place, folders: Sequence[str], listing: Listing
     ) -> "_OwnList":
-        names = [place.split.name + suffix for suffix in _LIST_SUFFIXES]
+        names = [place.split.name + suffix for suffix in LIST_SUFFIXES]
         uris = [files.join(folder, name) for folder in folders for name in names]
         uri = next((uri for uri in uris if files.exists(uri)), "")
         if not uri:

@@ -1,7 +1,9 @@
 import pytest
 
+from ingest.benchmark_lists.formats import FORMATS
 from pipelines.command import main
 from schemas.benchmarks import load_benchmarks
+from tests.ingest.benchmark_lists.annotated_archives import put_cars, put_kitti
 
 
 @pytest.fixture(autouse=True)
@@ -69,13 +71,13 @@ def test_show_tells_where_labels_and_other_facts_stand(capsys):
     assert "KEY.json" not in told(capsys)
 
 
-def test_show_tells_of_a_probe_within_a_protocol_what_is_used(capsys):
+def test_show_tells_of_a_probe_within_a_protocol_how_it_is_trained(capsys):
     assert main(["benchmarks", "show", "openimages-miap"]) == 0
     text = told(capsys)
     assert "of this set: resize_px 224, stretch True" in text
     probe = text[text.index("probe {") : text.index("SHA-256")]
-    assert "epochs 105" in probe
-    assert not any(name in probe for name in ("_px", "stretch", "test ["))
+    assert all(text in probe for text in ("epochs 105", "resize_px 256", "stretch False"))
+    assert "test [" not in probe
 
 
 def test_show_tells_why_a_benchmark_is_not_evaluated_on(capsys):
@@ -126,6 +128,12 @@ def test_check_fails_if_a_named_benchmark_is_missing(tmp_path, capsys):
         (["show"], "show: expected the id of a benchmark, got none"),
         (["show", "imagnet-1k"], "got 'imagnet-1k'; did you mean imagenet-1k"),
         (["check"], "check: expected --root, got none"),
+        (["prepare"], "prepare: expected --root, got none"),
+        (
+            ["prepare", "--root=x"],
+            "--root: expected folders named after benchmarks, got none of 14",
+        ),
+        (["prepare", "roxford", "--root=x"], "expected --benchmark roxford, got 'roxford'"),
         (["check", "--root=x"], "--root: expected folders named after benchmarks, got none of"),
         (["check", "--root=x", "--benchmark=y"], "benchmarks, got 'y'"),
         (["list", "--rooot=x"], "expected a flag of this command, got --rooot=x"),
@@ -167,3 +175,41 @@ def test_check_counts_classes_and_tells_images_without_one(tmp_path, capsys):
     assert "stl-10 │ train │ no │ folder: train │ 1 │ 20 │ 5,000 │ 9 │ 10" in text
     assert "stl-10/test: expected 8,000 images, got 1 in folder: test" in text
     assert "remark: stl-10/test: expected the field label of each image in column label" in text
+
+
+def test_prepare_writes_lists_that_check_counts(tmp_path, capsys):
+    put_kitti(tmp_path)
+    put_cars(tmp_path)
+    put_queries(tmp_path, 237)
+    assert main(["benchmarks", "prepare", f"--root={tmp_path}"]) == 0
+    text = told(capsys)
+    place = f"{tmp_path}/kitti-distance/train.csv"
+    assert f"kitti-distance/train: 2 images of 2 classes written to {place}" in text
+    assert "stanford-cars/test: 1 images of 1 classes written to" in text
+    assert "im2gps" not in text
+    assert main(["benchmarks", "prepare", f"--root={tmp_path}"]) == 0
+    assert f"2 images of 2 classes are there already as {place}" in told(capsys)
+    named = ["--benchmark=kitti-distance"]
+    assert main(["benchmarks", "check", f"--root={tmp_path}", *named]) == 1
+    assert "folder: training/image_2 │ 1 │ 2 │ 7,481 │ 2 │ 4" in told(capsys)
+
+
+def test_prepare_goes_on_after_broken_annotations_and_fails(tmp_path, capsys):
+    put_kitti(tmp_path)
+    put_cars(tmp_path)
+    (tmp_path / "kitti-distance/training/label_2/000001.txt").unlink()
+    assert main(["benchmarks", "prepare", f"--root={tmp_path}"]) == 1
+    text = told(capsys)
+    assert "stanford-cars/train: 2 images of 2 classes written to" in text
+    assert "expected a file for each of 2 images, got none for 1, such as 000001.txt" in text
+
+
+def test_prepare_fails_for_a_named_benchmark_that_it_cannot_read(tmp_path, capsys):
+    assert main(["benchmarks", "prepare", f"--root={tmp_path}", "--benchmark=mnist"]) == 1
+    assert "mnist: expected one of camelyon17, clevr-count, " in told(capsys)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_show_tells_that_prepare_writes_lists(name, capsys):
+    assert main(["benchmarks", "show", name]) == 0
+    assert "`uncurated benchmarks prepare` writes" in told(capsys)
