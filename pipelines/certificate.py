@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 
 from ingest.audit.copies import NearImage, read_near_images
 from ingest.errors import SetupError
-from ingest.pack.seal import read_seal
+from ingest.pack.seal import read_finished
 from ingest.page.evaluation import (
     evaluation_section,
     later_searches,
@@ -28,9 +28,7 @@ _SHOWN_COPIES = 20
 
 def show_certificate(options: CertificateOptions) -> None:
     """Print the certificate of a finished dataset; write JSON and HTML where asked to."""
-    record = read_seal(options.dataset)
-    if record is None:
-        raise SetupError(f"expected a finished dataset, got none at {options.dataset}")
+    record = read_finished(options.dataset)
     certificate = record.certificate
     if certificate is None:
         raise SetupError(

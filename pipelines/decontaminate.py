@@ -16,7 +16,7 @@ from ingest.decontaminate import Decontaminator, ShardSearch
 from ingest.errors import SetupError
 from ingest.evaluation_index.search import EvaluationIndex
 from ingest.pack.commit import read_commit
-from ingest.pack.seal import read_seal
+from ingest.pack.seal import read_finished
 from pipelines.run import run_pipeline
 from pipelines.runners import one_process_a_machine, with_min_ram
 from schemas.certificate import CanaryResult, CopyCounts, certify
@@ -112,9 +112,7 @@ def summarize(
 
 def decontaminate(options: DecontaminateOptions, beam_arguments: Sequence[str]) -> Decontamination:
     """The record of a finished search; raises Submitted if the runner goes on without us."""
-    sealed = read_seal(options.dataset)
-    if sealed is None:
-        raise SetupError(f"expected a finished dataset, got none at {options.dataset}")
+    sealed = read_finished(options.dataset)
     if not options.match.eval_index:
         raise SetupError("--eval-index: expected an evaluation index, got none")
     index = EvaluationIndex.open(options.match.eval_index).record

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ingest.errors import SetupError
-from ingest.pack.seal import check_no_repack, read_seal
+from ingest.pack.seal import check_no_repack, read_finished
 from ingest.removal.criteria import Criteria
 from ingest.removal.remove import Finder, record_removal, removed_ids
 from pipelines.over_shards import map_shards
@@ -18,9 +18,7 @@ _log = logging.getLogger(__name__)
 
 def remove(options: RemoveOptions, beam_arguments: Sequence[str]) -> Removal:
     """The record of what was taken out, or would be; raises SetupError without a dataset."""
-    seal = read_seal(options.dataset)
-    if seal is None:
-        raise SetupError(f"expected a finished dataset, got none at {options.dataset}")
+    seal = read_finished(options.dataset)
     check_no_repack(options.dataset, seal)
     for name in ("reason", "authority"):
         if not getattr(options, name).strip():

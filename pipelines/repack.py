@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from ingest.errors import SetupError
-from ingest.pack.seal import read_manifest, read_seal
+from ingest.pack.seal import read_finished, read_manifest
 from ingest.removal.receipt import (
     check_read_logs,
     former_roots,
@@ -33,9 +32,7 @@ def repack(options: RepackOptions, beam_arguments: Sequence[str]) -> tuple[Recei
     Goes on with a repack that was interrupted. With nothing to take out, only the read logs that
     are given are added to the last receipt.
     """
-    seal = read_seal(options.dataset)
-    if seal is None:
-        raise SetupError(f"expected a finished dataset, got none at {options.dataset}")
+    seal = read_finished(options.dataset)
     check_read_logs(options.read_log)
     record = unfinished_repack(options.dataset, seal)
     if seal.repacks and record is None:

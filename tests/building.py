@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from ingest.miniweb.pictures import web_pictures
+from ingest.miniweb.server import MiniWeb
 from ingest.miniweb.site import Site, image_page
 from pipelines.command import main
 from schemas.manifest import Commit, DatasetRecord, decode
@@ -78,6 +79,14 @@ def build(dataset, *arguments, **options):
     finished = uncurated("build", f"--output={dataset}", *ALLOW, *arguments, **options)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return record_of(dataset)
+
+
+def build_pictures(dataset, count, *arguments):
+    """The record of a dataset of so many pictures, crawled from this machine."""
+    with MiniWeb(picture_site(count)) as web:
+        urls = [web.url(HOST, f"/{number}") for number in range(count)]
+        table = write_urls(Path(dataset).with_name("urls.csv"), urls)
+        return build(dataset, f"--input={table}", *arguments)
 
 
 def record_of(dataset):

@@ -86,6 +86,14 @@ def read_seal(dataset: str) -> DatasetRecord | None:
         raise SetupError(f"{dataset}: {what}") from error
 
 
+def read_finished(dataset: str) -> DatasetRecord:
+    """The record of a finished dataset; raises SetupError if it is not finished, or damaged."""
+    seal = read_seal(dataset)
+    if seal is None:
+        raise SetupError(f"expected a finished dataset, got none at {dataset}")
+    return seal
+
+
 def read_manifest(dataset: str) -> list[Commit]:
     """The commits of a finished dataset, by shard; raises SetupError without a sound manifest."""
     try:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.errors import SetupError
-from ingest.pack.seal import read_manifest_bytes, read_seal
+from ingest.pack.seal import read_finished, read_manifest_bytes
 from schemas.arrow import read_parquet_bytes
 from schemas.manifest import MANIFEST_FILE, Commit, DatasetRecord, generation_of
 
@@ -35,9 +35,7 @@ class Sealed:
 
 def read_sealed(dataset: str) -> Sealed:
     """The records of a finished dataset; raises SetupError if it is not finished, or unsound."""
-    seal = read_seal(dataset)
-    if seal is None:
-        raise SetupError(f"expected a finished dataset, got none at {dataset}")
+    seal = read_finished(dataset)
     try:
         content = read_manifest_bytes(dataset, seal)
         manifest = read_parquet_bytes(content)

@@ -10,14 +10,13 @@ from datetime import datetime
 import numpy as np
 import orjson
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ingest import storage
 from ingest.audit.ledger_parts import read_parts
 from ingest.errors import SetupError
 from ingest.pack.commit import read_commit
 from ingest.removal.criteria import COLUMNS, Criteria
-from ingest.sources.parquet import opened_parquet
+from ingest.sources.dataset import read_tombstones
 from schemas.arrow import parquet_bytes
 from schemas.audit_options import RemoveOptions
 from schemas.manifest import DatasetRecord, decode, digest, encode
@@ -121,14 +120,7 @@ def removed_ids(dataset: str) -> frozenset[str]:
 
     Not those of an attempt that was cut off: what it has left goes with the next record.
     """
-    left = removal_tombstones(_next_number(dataset))
-    removed: set[str] = set()
-    for name in storage.list_names(storage.join(dataset, TOMBSTONES)):
-        if not f"{TOMBSTONES}/{name}".startswith(left):
-            with opened_parquet(storage.join(dataset, TOMBSTONES, name)) as file:
-                table = pq.read_table(file, columns=["id"], use_threads=False)
-            removed.update(table["id"].to_pylist())
-    return frozenset(removed)
+    return frozenset(read_tombstones(dataset, removal_tombstones(_next_number(dataset))))
 
 
 def _next_number(dataset: str) -> int:

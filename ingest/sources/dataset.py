@@ -49,12 +49,18 @@ def read_dataset(piece: Piece, options: PlanOptions) -> Iterator[list[Candidate]
         yield [one for one in samples if one.id not in removed]
 
 
-def read_tombstones(dataset: str) -> set[str]:
-    """The ids of all samples that were removed after the fact."""
-    folder = storage.join(dataset, TOMBSTONES)
+def read_tombstones(dataset: str, without: str | None = None) -> set[str]:
+    """The ids of all samples that were removed after the fact.
+
+    without: what the paths of tombstones begin with that do not count. Raises SetupError for a
+    file that holds none.
+    """
     removed: set[str] = set()
-    for name in storage.list_names(folder):
-        with opened_parquet(storage.join(folder, name)) as file:
+    for name in storage.list_names(storage.join(dataset, TOMBSTONES)):
+        path = f"{TOMBSTONES}/{name}"
+        if without is not None and path.startswith(without):
+            continue
+        with opened_parquet(storage.join(dataset, path)) as file:
             removed.update(pq.read_table(file, columns=["id"], use_threads=False)["id"].to_pylist())
     return removed
 

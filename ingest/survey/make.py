@@ -10,7 +10,7 @@ import pyarrow as pa
 from ingest.audit.last_rows import read_last_rows
 from ingest.errors import SetupError
 from ingest.inspect.decode import configure_pillow
-from ingest.pack.seal import read_manifest, read_seal
+from ingest.pack.seal import read_finished, read_manifest
 from ingest.sources.dataset import read_tombstones
 from ingest.survey import count, sample
 from ingest.survey.addresses import open_addresses
@@ -39,9 +39,7 @@ def make_survey(
     `on_part` is told of each ledger part that was read. Raises SetupError if the dataset is not
     finished, lacks a file, or its ledger is not what the seal says.
     """
-    seal = read_seal(dataset)
-    if seal is None:
-        raise SetupError(f"expected a finished dataset, got none at {dataset}")
+    seal = read_finished(dataset)
     # Before anything long: a wrong path should not cost an hour.
     with open_addresses(options.address_countries) as table:
         commits = read_manifest(dataset)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.miniweb.server import MiniWeb
 from pipelines.audit import run_audit
 from schemas.audit_options import AuditOptions
-from tests.building import HOST, build, commits_of, picture_site, uncurated, write_urls
+from tests.building import build_pictures, commits_of, uncurated
 
 ON_BEAM = ("--runner=FnApiRunner",)
 NUM_PICTURES = 20
@@ -20,10 +19,7 @@ NUM_PICTURES = 20
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audited")
-    with MiniWeb(picture_site(NUM_PICTURES)) as web:
-        urls = [web.url(HOST, f"/{number}") for number in range(NUM_PICTURES)]
-        table = write_urls(folder / "urls.csv", urls)
-        build(folder / "d", f"--input={table}", "--shard-candidates=5")
+    build_pictures(folder / "d", NUM_PICTURES, "--shard-candidates=5")
     return folder / "d"
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.miniweb.server import MiniWeb
 from pipelines.command import main
-from tests.building import HOST, build, picture_site, write_urls
+from tests.building import build_pictures
 
 WHY = ("--reason=r", "--authority=a")
 COMMANDS = (
@@ -26,10 +25,7 @@ COMMANDS = (
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sealed")
-    with MiniWeb(picture_site(6)) as web:
-        urls = [web.url(HOST, f"/{number}") for number in range(6)]
-        table = write_urls(folder / "urls.csv", urls)
-        build(folder / "d", f"--input={table}", "--shard-candidates=3")
+    build_pictures(folder / "d", 6, "--shard-candidates=3")
     return folder / "d"
 
 

@@ -3,17 +3,14 @@ from pathlib import Path
 import pytest
 
 from ingest.audit.lineage import trace
-from ingest.miniweb.server import MiniWeb
-from tests.building import HOST, build, picture_site, record_of, uncurated, write_urls
+from tests.building import build_pictures, record_of, uncurated
 
 
 @pytest.fixture(scope="module")
 def datasets(tmp_path_factory):
     """A dataset, and one of smaller copies made from it."""
     folder = tmp_path_factory.mktemp("lineage")
-    with MiniWeb(picture_site(4)) as web:
-        table = write_urls(folder / "urls.csv", [web.url(HOST, f"/{n}") for n in range(4)])
-        build(folder / "d", f"--input={table}")
+    build_pictures(folder / "d", 4)
     finished = uncurated("resize", folder / "d", f"--output={folder / 'small'}", "--size=64")
     assert finished.returncode == 0, finished.stderr
     return folder

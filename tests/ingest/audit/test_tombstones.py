@@ -9,14 +9,13 @@ import pytest
 
 from ingest.audit.verify import audit
 from ingest.errors import SetupError
-from ingest.miniweb.server import MiniWeb
 from pipelines.remove import remove
 from pipelines.repack import repack
 from schemas.arrow import parquet_bytes
 from schemas.audit_options import RemoveOptions, RepackOptions
 from schemas.manifest import decode, digest, encode
 from schemas.removal import Removal, removal_path
-from tests.building import HOST, build, ledger_of, picture_site, write_urls
+from tests.building import build_pictures, ledger_of
 
 NUM_PICTURES, NUM_REMOVALS = 9, 3
 
@@ -25,10 +24,7 @@ NUM_PICTURES, NUM_REMOVALS = 9, 3
 def sealed(tmp_path_factory):
     """A dataset out of whose first shards three requests take an image each; as it is."""
     folder = tmp_path_factory.mktemp("sealed")
-    with MiniWeb(picture_site(NUM_PICTURES)) as web:
-        urls = [web.url(HOST, f"/{number}") for number in range(NUM_PICTURES)]
-        table = write_urls(folder / "urls.csv", urls)
-        build(folder / "d", f"--input={table}", "--shard-candidates=3")
+    build_pictures(folder / "d", NUM_PICTURES, "--shard-candidates=3")
     for row in ledger_of(folder / "d")[::3][:NUM_REMOVALS]:
         request = {"id": (row["id"],), "reason": "r", "authority": "a"}
         remove(RemoveOptions(dataset=str(folder / "d"), **request), [])

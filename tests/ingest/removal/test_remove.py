@@ -5,22 +5,19 @@ import pytest
 from ingest import storage
 from ingest.audit.verify import audit
 from ingest.errors import SetupError
-from ingest.miniweb.server import MiniWeb
 from ingest.removal.remove import list_removals
 from ingest.sources.dataset import read_tombstones
 from pipelines.remove import lines_of, remove
 from pipelines.repack import repack
 from schemas.audit_options import RemoveOptions, RepackOptions
-from tests.building import HOST, build, ledger_of, picture_site, write_urls
+from tests.building import build_pictures, ledger_of
 
 NUM_PICTURES = 3
 
 
 @pytest.fixture
 def dataset(tmp_path):
-    with MiniWeb(picture_site(NUM_PICTURES)) as web:
-        urls = [web.url(HOST, f"/{number}") for number in range(NUM_PICTURES)]
-        build(tmp_path / "d", f"--input={write_urls(tmp_path / 'urls.csv', urls)}")
+    build_pictures(tmp_path / "d", NUM_PICTURES)
     return tmp_path / "d"
 
 
