@@ -1,8 +1,11 @@
-"""Flags of the trainer's commands, made from an options model as the data half's are."""
+"""Flags of the trainer's commands, made from an options model as the data half's are; their end."""
 
 import argparse
+import atexit
+import os
+import sys
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -29,6 +32,19 @@ def add_options(parser: argparse.ArgumentParser, options: type[Options]) -> None
         else:
             flag = f"--{name.replace('_', '-')}"
             parser.add_argument(flag, required=info.is_required(), dest=name, **told)
+
+
+def leave(code: int) -> NoReturn:
+    """End a process that was one of several ranks, as `sys.exit` would where it can be trusted.
+
+    gloo's threads may let go of a tensor after its collective is done. Where the interpreter is
+    ending meanwhile they find nobody to give it to and abort: a run that ended well, or was to be
+    started again, would end with -6. See https://github.com/pytorch/pytorch/issues/190489.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _inner(annotation: Any) -> Any:

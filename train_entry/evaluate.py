@@ -13,12 +13,11 @@ it was stopped: features and finished figures are kept.
 import argparse
 import logging
 import os
-import sys
 from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from train_entry.command_line import add_options
+from train_entry.command_line import add_options, leave
 from train_entry.errors import ConfigError, TrainError
 from train_entry.evaluation.options import EvaluateOptions
 
@@ -64,4 +63,4 @@ def _options(told: dict[str, object]) -> EvaluateOptions:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

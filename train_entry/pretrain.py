@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pydantic_core import to_json
 
 from schemas.options import Options
+from train_entry.command_line import leave
 from train_entry.config import TrainConfig, load_config
 from train_entry.errors import TrainError
 
@@ -62,4 +63,4 @@ def _keys(options: type[Options], prefix: str = "") -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from train_entry.command_line import leave
+
 TIMEOUT_S = 200
 
 
@@ -43,3 +45,4 @@ def _run(folder, rank, world, function, arguments):
     finally:
         dist.destroy_process_group()
     Path(folder, str(rank)).write_bytes(pickle.dumps(result))
+    leave(0)

@@ -1,6 +1,8 @@
 """Flags from options models."""
 
 import argparse
+import subprocess
+import sys
 from typing import Literal
 
 import pytest
@@ -46,3 +48,32 @@ def test_help_tells_the_default():
     text = " ".join(parser.format_help().split())
     assert "side, pixels (default 224)" in text
     assert "sooner, 50 % of the time" in text
+
+
+_LEFT_AT_WORK = """
+import atexit
+import torch
+import torch.distributed as dist
+from torch.distributed.fsdp import fully_shard
+from train_entry.command_line import leave
+from train_entry.parallel import joined_ranks
+
+atexit.register(print, "tidied up")
+with joined_ranks("cpu"):
+    layer = fully_shard(torch.nn.Linear(2, 2))  # Which keeps the group, and so its threads.
+    tensors = list(torch.zeros(1000).unbind())
+    dist.all_reduce_coalesced(tensors, async_op=True)
+print("done", end=" ")
+leave(75)
+"""
+
+
+def test_ranks_end_with_their_code_whatever_the_threads_of_gloo_still_do():
+    # With `sys.exit` some abort: a thread lets go of a thousand tensors while Python ends.
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", _LEFT_AT_WORK], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    told = [rank.communicate(timeout=200)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [75] * 3
+    assert told == ["done tidied up\n"] * 3

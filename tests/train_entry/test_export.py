@@ -14,8 +14,8 @@ from safetensors.torch import load, load_file
 from torch import nn
 from torch.distributed.checkpoint.state_dict import get_model_state_dict
 from torch.distributed.fsdp import fully_shard
-from torch.multiprocessing import spawn
 
+from tests.train_entry.ranks import on_ranks
 from train_entry.convert import convert
 from train_entry.errors import CheckpointError
 from train_entry.export import Entry, export_checkpoint, load_exported, main, write_safetensors
@@ -53,15 +53,12 @@ def save(model, folder):
     (folder / "run.json").write_text(json.dumps(RUN))
 
 
-def save_sharded(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}.store", rank=rank, world_size=2)
+def save_sharded(folder):
     model = Model()
     for block in (*model.trunk.stages, model.head, model.prototypes, model):
         fully_shard(block)
     save(model, folder)
     dist.barrier()
-    dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +91,7 @@ def test_the_library_reads_what_the_model_held(folder, tmp_path):
 def test_it_is_the_same_file_from_a_checkpoint_of_two_ranks(folder, tmp_path):
     sharded = tmp_path / "step-7"
     sharded.mkdir()
-    spawn(save_sharded, (sharded,), nprocs=2)
+    on_ranks(2, save_sharded, sharded)
     one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
     export_checkpoint(folder, one)
     export_checkpoint(sharded, two)
