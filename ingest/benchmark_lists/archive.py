@@ -1,5 +1,7 @@
 """The folder of a benchmark as its official archives extract to it."""
 
+import csv
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +61,19 @@ class Archive:
             return uri, orjson.loads(content)
         except orjson.JSONDecodeError as error:
             raise SetupError(f"{uri}: expected JSON, got {error}") from error
+
+    def read_table(self, *places: str) -> tuple[str, list[dict[str, str]]]:
+        """As `read`, of CSV: a row for each line after the first, which names the columns."""
+        uri, text = self.read_text(*places)
+        try:
+            found = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        except csv.Error as error:
+            raise broken(uri, "CSV", error) from error
+        if not found or any(None in one or None in one.values() for one in found):
+            raise SetupError(
+                f"{uri}: expected rows as long as the first line, got others, or none"
+            )
+        return uri, found
 
 
 Reader = Callable[[Archive], Rows]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from ingest.benchmark_lists import (
     birds,
     clevr,
+    dollar_street,
     kitti,
     matlab,
     objectnet,
@@ -19,6 +20,7 @@ FORMATS: Mapping[str, Reader] = {
     "clevr-count": clevr.read,
     "clevr-distance": clevr.read,
     "cub-200": birds.read,
+    "dollar-street": dollar_street.read,
     "fmow": wilds.read_fmow,
     "kitti-distance": kitti.read,
     "nabirds": birds.read,

@@ -3,13 +3,8 @@
 Source: Koh et al. 2021, arXiv:2012.07421, appendix E; the rules are those of its official split.
 """
 
-import csv
-import io
-
 from ingest.benchmark_lists.archive import Archive, Rows, broken
-from ingest.errors import SetupError
 
-_Table = list[dict[str, str]]
 # By hospital, and within the other hospitals as the table says.
 _PART_OF_CENTER = {"1": "val", "2": "test"}
 _PART_OF_NUMBER = {"0": "train", "1": "id_val"}
@@ -20,7 +15,7 @@ _HELD_BACK, _NO_REGION = "seq", "Other"
 
 def read_camelyon17(archive: Archive) -> Rows:
     """Of each patch, 1 or 0 for a tumor as `label`, and its part as `split`."""
-    uri, table = _read(archive, "camelyon17_v1.0/metadata.csv", "metadata.csv")
+    uri, table = archive.read_table("camelyon17_v1.0/metadata.csv", "metadata.csv")
     rows = {}
     try:
         for one in table:
@@ -39,9 +34,9 @@ def read_fmow(archive: Archive) -> Rows:
 
     The image of a row is named by the row's number; some are held back, and have no row here.
     """
-    uri, table = _read(archive, "fmow_v1.1/rgb_metadata.csv", "rgb_metadata.csv")
+    uri, table = archive.read_table("fmow_v1.1/rgb_metadata.csv", "rgb_metadata.csv")
     places = ("fmow_v1.1/country_code_mapping.csv", "country_code_mapping.csv")
-    countries_uri, countries = _read(archive, *places)
+    countries_uri, countries = archive.read_table(*places)
     try:
         region_of = {one["alpha-3"]: one["region"] for one in countries}
     except KeyError as error:
@@ -68,14 +63,3 @@ def _fmow_part(split: str, year: int) -> str:
         return split if split == "train" else f"id_{split}"
     in_time = year >= first_of_others and (split == "test" or year < _TEST_YEAR)
     return split if in_time else ""
-
-
-def _read(archive: Archive, *places: str) -> tuple[str, _Table]:
-    uri, text = archive.read_text(*places)
-    try:
-        found = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    except csv.Error as error:
-        raise broken(uri, "CSV", error) from error
-    if not found or any(None in one or None in one.values() for one in found):
-        raise SetupError(f"{uri}: expected rows as long as the first line, got others, or none")
-    return uri, found

@@ -17,6 +17,7 @@ from schemas.benchmarks.storage import LayoutError
 # Columns that name an image, in small letters; the first that is there does.
 NAME_COLUMNS = (
     "path",
+    "file_path",
     "file_name",
     "filename",
     "file",

@@ -179,3 +179,18 @@ def put_fmow(root):
         lines.append(f"{split},x_{number}.jpg,{country},airport,{year}-11-27T08:20:04Z")
         put(folder / f"images/rgb_img_{number}.png")
     put(folder / "rgb_metadata.csv", "\n".join(lines) + "\n")
+
+
+def put_dollar_street(root):
+    """Two photographs of one household, and one of another."""
+    folder = root / "dollar-street/dataset_dollarstreet"
+    lines = ["id,country.name,country.id,region.id,type,imageRelPath,topics,place,income"]
+    for image, place, region, income, topics in (
+        ("5d4be", "5d4bd", "af", "45.5", "\"['bathroom/toilet', 'soap for hands and body']\""),
+        ("5d4bf", "5d4bd", "af", "45.5", "['home']"),
+        ("5d4c0", "5d4bc", "eu", "2001.0", "\"['diapers (or baby-pants)']\""),
+    ):
+        path = f"assets/{image}/{image}.jpg"
+        put(folder / path)
+        lines.append(f"{image},Malawi,mw,{region},image,{path},{topics},{place},{income}")
+    put(folder / "images_v2.csv", "\n".join(lines) + "\n")

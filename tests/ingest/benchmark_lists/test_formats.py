@@ -189,11 +189,27 @@ def test_years_part_the_images_of_fmow(tmp_path):
         assert found == {f"rgb_img_{number}.png": facts}
 
 
+def test_things_and_households_of_dollar_street(tmp_path):
+    archives.put_dollar_street(tmp_path)
+    (whole,) = prepared(tmp_path, "dollar-street")
+    assert (whole.num_images, whole.num_classes) == (3, 4)
+    needed = ("label", "household", "income", "region")
+    found = facts_of(tmp_path, "dollar-street", "all", needed)
+    poor = {"household": "5d4bd", "income": "45.5", "region": "Africa"}
+    rich = {"household": "5d4bc", "income": "2001.0", "region": "Europe"}
+    assert found == {
+        "5d4be.jpg": {"label": ("bathroom/toilet", "soap for hands and body"), **poor},
+        "5d4bf.jpg": {"label": ("home",), **poor},
+        "5d4c0.jpg": {"label": ("diapers (or baby-pants)",), **rich},
+    }
+
+
 PUT = {
     "camelyon17": archives.put_camelyon,
     "clevr-count": archives.put_clevr,
     "clevr-distance": lambda root: archives.put_clevr(root, "clevr-distance"),
     "cub-200": archives.put_birds,
+    "dollar-street": archives.put_dollar_street,
     "fmow": archives.put_fmow,
     "kitti-distance": archives.put_kitti,
     "nabirds": lambda root: archives.put_birds(root, "nabirds", "nabirds"),

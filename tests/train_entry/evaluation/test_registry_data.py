@@ -67,6 +67,18 @@ def test_faces_tell_age_and_gender_by_their_names(tmp_path):
     assert fields == {"gender": ["male", "female"], "age": ["100", "26"]}
 
 
+def test_regions_of_geode_stand_in_its_table(tmp_path):
+    rows = [f"images/001.hand_soap/{number}.jpg,hand_soap,{number % 2}" for number in range(10)]
+    put(tmp_path, *(f"geode/geode/{row.partition(',')[0]}" for row in rows))
+    rows = "file_path,object,region\n" + "\n".join(rows) + "\n"
+    put(tmp_path, "geode/geode/index.csv", content=rows)
+    names, fields = read("geode", "test", tmp_path, "label", "region")
+    assert fields == {
+        "label": ["hand_soap"] * len(names),
+        "region": [str(int(name[-5]) % 2) for name in names],
+    }
+
+
 def test_copies_of_an_original_are_of_one_block(tmp_path):
     put(tmp_path, "copydays/copydays/original/200000.jpg", "copydays/copydays/strong/200001.jpg")
     put(tmp_path, "copydays/copydays/jpegqual/3/200002.jpg")
