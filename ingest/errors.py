@@ -5,7 +5,7 @@
     │   └── UrlError                 no request can be made of this URL
     └── InspectError                 the bytes are no usable image
     SetupError                       the run cannot go on: options, index or dataset do not fit
-    └── StorageError                 an object store refuses, or fails for too long
+    └── StorageError                 a disk or an object store refuses, or fails for too long
 
 A leaf that stands for one outcome would be a class for each word of `schemas.outcome`; instead the
 outcome is an argument, so that the vocabulary is written once.
@@ -40,4 +40,4 @@ class SetupError(Exception):
 
 
 class StorageError(SetupError):
-    """An object store refuses, or fails for too long; the message names the URI."""
+    """A disk or an object store refuses, or fails for too long; the message names the URI."""

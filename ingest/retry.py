@@ -14,10 +14,10 @@ from ingest import storage
 from ingest.errors import SetupError
 from ingest.pack.commit import read_commit
 from ingest.pack.conservation import parts_digest
+from ingest.pack.ledger_parts import read_part
 from ingest.pack.seal import check_no_repack, read_manifest_bytes, read_retries
 from ingest.plan_part import PlanRow, read_plan_part, to_row
 from ingest.sampling import draw
-from schemas.arrow import read_parquet_bytes
 from schemas.ledger import LedgerRow
 from schemas.manifest import (
     DATASET_FILE,
@@ -62,11 +62,7 @@ def rows_of_shard(dataset: str, shard: int, ask: Ask, seed: int) -> Iterator[tup
     commit = read_commit(dataset, shard)
     if commit is None:
         raise SetupError(f"expected a finished dataset, shard {shard} of {dataset} is not")
-    try:
-        ledger = read_parquet_bytes(storage.read_bytes(storage.join(dataset, commit.ledger_file)))
-    except (OSError, pa.ArrowException) as error:
-        what = f"expected a ledger part, got {error}: audit first"
-        raise SetupError(f"{dataset}: {commit.ledger_file}: {what}") from error
+    ledger = read_part(dataset, commit.ledger_file, list(LedgerRow.model_fields))
     wanted = wanted_ids(ledger, ask)
     candidates = {}
     if wanted:

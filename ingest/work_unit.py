@@ -8,7 +8,9 @@ import asyncio
 import gc
 import selectors
 import time
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -131,8 +133,7 @@ class Engine:
 
     async def _submit(self, shard: int) -> list[Commit]:
         begun = asyncio.Event()
-        spool = await self._free.get()
-        unit = asyncio.create_task(self._build(shard, spool, begun))
+        unit = asyncio.create_task(self._build(shard, begun))
         unit.add_done_callback(lambda _: begun.set())
         self._units.add(unit)
         await begun.wait()
@@ -155,8 +156,19 @@ class Engine:
         self._units -= done
         return [unit.result() for unit in done]
 
-    async def _build(self, shard: int, spool: Spool, begun: asyncio.Event) -> Commit:
+    @asynccontextmanager
+    async def _free_spool(self) -> AsyncIterator[Spool]:
+        """An empty spool, as soon as there is one."""
+        spool = await self._free.get()
         try:
+            yield spool
+            # Not after a failure: decoders may still read what nobody waits for.
+            spool.clear()
+        finally:
+            self._free.put_nowait(spool)
+
+    async def _build(self, shard: int, begun: asyncio.Event) -> Commit:
+        async with self._free_spool() as spool:
             path = plan_part_path(shard)
             candidates, plan_sha256 = read_plan_part(self._options.output, path)
             items = [Item(candidate) for candidate in candidates]
@@ -175,9 +187,6 @@ class Engine:
                 generation_of(shard, self._run.retries),
             )
             return await self._finish(content, spool)
-        finally:
-            spool.clear()
-            self._free.put_nowait(spool)
 
     async def _process_all(self, items: list[Item], unit: _Unit, begun: asyncio.Event) -> None:
         """Process the items, as many at a time as the window holds; `begun`: the last one has."""
@@ -192,12 +201,8 @@ class Engine:
             raise found.exceptions[0] from found
 
     async def _try_canaries(self, batch: int) -> None:
-        spool = await self._free.get()
-        try:
+        async with self._free_spool() as spool:
             await self._matcher.try_canaries(batch, spool)
-        finally:
-            spool.clear()
-            self._free.put_nowait(spool)
 
     async def _process(self, item: Item, unit: _Unit) -> None:
         """Fetch, inspect and match one candidate; sets its outcome if it cannot be kept."""

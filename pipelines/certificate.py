@@ -1,12 +1,12 @@
 """Show what a dataset was cleaned against, what was found, and how well it was looked."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import orjson
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from ingest import storage
 from ingest.audit.copies import NearImage, read_near_images
 from ingest.errors import SetupError
 from ingest.pack.seal import read_finished
@@ -49,12 +49,12 @@ def show_certificate(options: CertificateOptions) -> None:
     for later in later_searches(options.dataset):
         console.print(_later_line(later), markup=False, highlight=False, soft_wrap=True)
     if options.json_file:
-        Path(options.json_file).write_bytes(as_json(certificate, copies))
+        storage.write_bytes(options.json_file, as_json(certificate, copies))
     if options.html:
         section = evaluation_section(options.dataset, record, options.eval_index, options.eval_set)
         title = f"What was removed from {options.dataset}"
         heading = Heading(title, [record.decontamination], "the seal and the ledger")
-        Path(options.html).write_text(make_page(heading, [section]))
+        storage.write_bytes(options.html, make_page(heading, [section]).encode())
 
 
 def copies_table(copies: Sequence[NearImage]) -> Table:

@@ -20,7 +20,10 @@ from pipelines.options import add_flags, check_rest
 # What Beam says of parts that are not used here.
 _BEAM_NOISE = ("apitools not found", "No semi_persistent_directory found")
 _INTERRUPTED = 130
-_WORKER_ERROR = re.compile(r"^ingest\.errors\.(?:Setup|Storage)Error: (.+)$", re.MULTILINE)
+# A plain OSError is the machine's: no room, no more open files, a disk that cannot be read.
+_WORKER_ERROR = re.compile(
+    r"^(?:ingest\.errors\.(?:Setup|Storage)Error|OSError): (.+)$", re.MULTILINE
+)
 # What Beam adds to the message of an error.
 _BEAM_NOTE = re.compile(r" \[while running '[^']*'\]$")
 
@@ -42,6 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         _interrupted()
+    except OSError as error:
+        # One of a class of its own, such as FileNotFoundError, was to be told where it arose.
+        if type(error) is not OSError:
+            raise
+        return _refuse(str(error))
     except RuntimeError as error:
         # Beam wraps what a worker raised into one long text.
         if str(error).startswith(KeyboardInterrupt.__name__):

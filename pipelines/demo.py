@@ -81,6 +81,8 @@ def _new_folder(output: str) -> Path:
         folder.mkdir(parents=True)
     except FileExistsError as error:
         raise SetupError(f"--output: expected a new folder, got the existing {output}") from error
+    except OSError as error:
+        raise SetupError(f"--output: expected to make a folder, got {error}") from error
     return folder.absolute()
 
 

@@ -64,7 +64,7 @@ def forecast(
     if options.output:
         storage.write_bytes(storage.join(options.output, FORECAST_FILE), encode(found))
     if options.json_file:
-        Path(options.json_file).write_bytes(encode(found))
+        storage.write_bytes(options.json_file, encode(found))
     return found
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from ingest import storage
 from ingest.audit.report import make_report
 from pipelines.page import write_report
 from pipelines.progress import count_on_terminal
@@ -25,7 +25,7 @@ def report(options: ReportOptions) -> Report:
     with count_on_terminal("ledger parts read") as on_part:
         found = make_report(options.dataset, on_part)
     if options.json_file:
-        Path(options.json_file).write_bytes(encode(found))
+        storage.write_bytes(options.json_file, encode(found))
     console = Console(soft_wrap=True)
     for table in _tables(found):
         console.print(table)

@@ -44,9 +44,12 @@ def run_plan(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
 
 def run_build(arguments: argparse.Namespace, beam_arguments: list[str]) -> int:
     """Build a dataset, planning it first if need be."""
+    from ingest.sources import FETCHED_KINDS
+
     options = read_options(BuildOptions, arguments)
-    _warn_of_anonymity(options)
     plan_record = _find_plan(arguments, options.output, beam_arguments)
+    if any(one.kind in FETCHED_KINDS for one in plan_record.inputs):
+        _warn_of_anonymity(options)
     return _build(options, plan_record, beam_arguments)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
-from ingest.audit.ledger_parts import read_parts
+from ingest.pack.ledger_parts import read_parts
 from ingest.pack.seal import read_manifest
 from schemas.outcome import Outcome
 

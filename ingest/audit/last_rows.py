@@ -12,7 +12,7 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.audit.ledger_parts import read_part, read_parts
+from ingest.pack.ledger_parts import read_part, read_parts
 from ingest.sampling import shards_over
 from schemas.candidate import Carrier
 from schemas.manifest import Commit, DatasetRecord, generation_of

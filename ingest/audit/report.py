@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ingest import storage
-from ingest.audit.ledger_parts import all_commits, read_parts
 from ingest.audit.traffic import Sweep, count_by_host, flatten_requests
 from ingest.errors import SetupError
 from ingest.host_counts import HostCounts
 from ingest.options_record import option_differences
+from ingest.pack.ledger_parts import all_commits, read_parts
 from ingest.plan_part import read_plan
 from schemas.forecast import FORECAST_FILE, Estimate, Forecast
 from schemas.manifest import BUILD_FILE, BuildRecord, Commit, DatasetRecord, PlanRecord, decode

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest import storage
-from ingest.audit.ledger_parts import read_parts
 from ingest.errors import SetupError
+from ingest.pack.ledger_parts import read_parts
 from ingest.sampling import draw, is_taken, likely_shards
 from schemas.manifest import Commit, DatasetRecord
 from schemas.outcome import Outcome

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from ingest import storage
 from ingest.audit.finding import Finding, differing
 from ingest.audit.history import former_roots
-from ingest.audit.ledger_parts import read_parts
 from ingest.errors import SetupError
+from ingest.pack.ledger_parts import read_parts
 from ingest.removal.remove import list_removals
 from schemas.arrow import read_parquet_bytes
 from schemas.manifest import Commit, DatasetRecord, decode, digest, encode

@@ -70,9 +70,7 @@ class Archive:
         except csv.Error as error:
             raise broken(uri, "CSV", error) from error
         if not found or any(None in one or None in one.values() for one in found):
-            raise SetupError(
-                f"{uri}: expected rows as long as the first line, got others, or none"
-            )
+            raise SetupError(f"{uri}: expected rows as long as the first line, got others, or none")
         return uri, found
 
 

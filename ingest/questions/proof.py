@@ -18,8 +18,8 @@ from hashlib import sha256
 from typing import Any
 
 from ingest.audit.leaves import LEAF_COLUMNS, kept_rows, leaf_of_row, rows_of
-from ingest.audit.ledger_parts import read_part
 from ingest.errors import SetupError
+from ingest.pack.ledger_parts import read_part
 from ingest.pack.provenance import provenance_json
 from ingest.questions.sealed import Sealed
 from schemas.merkle import dataset_root, inclusion_proof, merkle_root, shard_leaf

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.audit.ledger_parts import read_part
+from ingest.pack.ledger_parts import read_part
 from ingest.questions.sealed import Sealed
 from ingest.sampling import likely_shards
 from schemas.removal import RemovedSample, salted

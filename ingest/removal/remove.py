@@ -12,9 +12,9 @@ import orjson
 import pyarrow.compute as pc
 
 from ingest import storage
-from ingest.audit.ledger_parts import read_parts
 from ingest.errors import SetupError
 from ingest.pack.commit import read_commit
+from ingest.pack.ledger_parts import read_parts
 from ingest.removal.criteria import COLUMNS, Criteria
 from ingest.sources.dataset import read_tombstones
 from schemas.arrow import parquet_bytes

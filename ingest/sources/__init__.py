@@ -41,6 +41,8 @@ _SOURCES = {
     sitemap.KIND: Source(sitemap.split_sitemap, sitemap.read_sitemap),
     dataset.KIND: Source(dataset.split_dataset, dataset.read_dataset),
 }
+# Kinds that name images by URL, so that hosts are asked for them; the others hold their bytes.
+FETCHED_KINDS = (url_table.KIND, archives.WAT, sitemap.KIND)
 _FOLDER_KINDS = (folder.KIND, img2dataset.KIND, dataset.KIND)
 _KIND_OF_SUFFIX = {
     tar_shards.SUFFIX: tar_shards.KIND,

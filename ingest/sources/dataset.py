@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest import storage
-from ingest.audit.ledger_parts import read_parts
 from ingest.errors import SetupError
 from ingest.pack.commit import read_commits
+from ingest.pack.ledger_parts import read_parts
 from ingest.pack.seal import read_seal
 from ingest.sources.candidates import stretch
 from ingest.sources.parquet import opened_parquet

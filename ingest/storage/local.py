@@ -46,27 +46,28 @@ class LocalStore(Store):
                         yield one.path, one.stat().st_size
 
     def write(self, path: str, content: bytes) -> None:
-        with _partial(path) as partial:
+        with _partial(path) as partial, _writable(path):
             partial.write_bytes(content)
             _sync(partial)
             partial.replace(path)
 
     def create(self, path: str, content: bytes) -> bool:
-        try:
-            with _partial(path) as partial:
-                partial.write_bytes(content)
-                _sync(partial)
+        with _partial(path) as partial, _writable(path):
+            partial.write_bytes(content)
+            _sync(partial)
+            try:
                 os.link(partial, path)
-        except FileExistsError:
-            return False
+            except FileExistsError:
+                return False
         return True
 
     def staged(self, folder: str, scratch: str) -> AbstractContextManager[Path]:
         return _partial(f"{folder}/staged")
 
     def publish(self, staged_file: Path, path: str) -> None:
-        _sync(staged_file)
-        staged_file.replace(path)
+        with _writable(path):
+            _sync(staged_file)
+            staged_file.replace(path)
 
 
 @contextmanager
@@ -81,15 +82,25 @@ def _as_on_a_store(path: str) -> Iterator[None]:
 
 
 @contextmanager
+def _writable(path: str) -> Iterator[None]:
+    """A full disk, a folder that is a file, and what else keeps a file from being written."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{path}: expected to write it, got {error}") from error
+
+
+@contextmanager
 def _partial(path: str) -> Iterator[Path]:
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.name}.", suffix=PARTIAL_SUFFIX
-    )
-    os.close(descriptor)
-    partial = Path(name)
-    partial.chmod(0o644)
+    with _writable(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.name}.", suffix=PARTIAL_SUFFIX
+        )
+        os.close(descriptor)
+        partial = Path(name)
+        partial.chmod(0o644)
     try:
         yield partial
     finally:

@@ -77,8 +77,11 @@ def test_a_folder_of_images_is_built_without_a_network(tmp_path):
         (folder / f"{number}.bin").write_bytes(picture.content)
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "note.txt").write_text("no image")
-    record = build(tmp_path / "d", f"--input={folder}")
-    assert record.outcomes == {"kept": 20, "empty": 1, "not_an_image": 1}
+    finished = uncurated("build", f"--input={folder}", f"--output={tmp_path / 'd'}")
+    assert finished.returncode == 0, finished.stderr
+    assert "user agent" not in finished.stderr
+    record = json.loads((tmp_path / "d/dataset.json").read_bytes())
+    assert record["outcomes"] == {"kept": 20, "empty": 1, "not_an_image": 1}
     assert {json.loads(row["columns"])["path"] for row in ledger_of(tmp_path / "d")} >= {"0.bin"}
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import storage
-from ingest.errors import SetupError
+from ingest.errors import SetupError, StorageError
 from ingest.storage import local
 
 
@@ -183,9 +183,22 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(local, "_sync", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StorageError, match=r"/x: expected to write it, got disk full"):
         storage.write_bytes(str(tmp_path / "x"), b"content")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_lies_below_a_file_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    told = pytest.raises(StorageError, match=r"file.*: expected to write it, got .*file")
+    for folder in (tmp_path / "file", tmp_path / "file/deeper"):
+        with told:
+            storage.write_bytes(str(folder / "x"), b"content")
+        # Nobody else has made it.
+        with told:
+            storage.create_bytes(str(folder / "x"), b"content")
+        with told, storage.staged(str(folder), ""):
+            pass
 
 
 @pytest.mark.parametrize("kind", ["local", "gs", "s3"])
