@@ -109,6 +109,8 @@ def _one_select(connection: Any, sql: str) -> str:
     if len(statements) != 1:
         raise SetupError(f"expected one SELECT, got {len(statements)} statements")
     kind = statements[0].type.name
+    if kind == "MULTI":
+        raise SetupError("expected a PIVOT with its columns, as in ON x IN ('a', 'b'), got none")
     if kind != "SELECT":
         raise SetupError(f"expected a SELECT, got {kind}: a question changes nothing")
     query = str(statements[0].query).strip().rstrip(";")

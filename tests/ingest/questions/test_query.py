@@ -43,6 +43,14 @@ def test_the_ledger_has_a_row_for_every_candidate(folder):
     assert found == [{"outcome": "http_404", "n": "2"}, {"outcome": "kept", "n": "7"}]
 
 
+def test_a_pivot_says_its_columns(folder):
+    told = "PIVOT ledger ON outcome {} USING count(*) GROUP BY shard ORDER BY shard"
+    found = ask(folder, told.format("IN ('kept', 'http_404')"))
+    assert [row["kept"] for row in found] == ["4", "3"]
+    with pytest.raises(SetupError, match=r"expected a PIVOT with its columns.* got none"):
+        ask(folder, told.format(""))
+
+
 def test_the_kept_ones_know_their_shard_file(folder):
     found = ask(folder, "SELECT DISTINCT shard, shard_file FROM kept ORDER BY shard")
     files = ask(folder, "SELECT shard, shard_file FROM manifest ORDER BY shard")
