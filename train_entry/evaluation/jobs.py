@@ -6,7 +6,12 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from schemas.benchmarks import RegistryError, load_benchmarks, read_benchmark
+from schemas.benchmarks import (
+    RegistryError,
+    expect_known_others,
+    load_benchmarks,
+    read_benchmark,
+)
 from schemas.benchmarks.model import Benchmark
 from schemas.benchmarks.needed_facts import facts_needed
 from schemas.benchmarks.recipes import Recipe
@@ -60,6 +65,10 @@ def known_benchmarks(definitions: Iterable[str]) -> dict[str, Benchmark]:
         if found.id in known:
             raise ConfigError(f"{path}: expected an id of its own, got {found.id}, which is taken")
         known[found.id] = found
+    try:
+        expect_known_others(known)
+    except RegistryError as error:
+        raise ConfigError(str(error)) from error
     return known
 
 
@@ -147,10 +156,6 @@ class _Reader:
     def _part(self, benchmark: Benchmark, name: str, facts: tuple[str, ...]) -> Examples:
         """A part of a benchmark, or of another one: `id:part`."""
         other, _, part = name.rpartition(":")
-        if other and other not in self._known:
-            raise DataError(
-                f"{benchmark.id}: expected another benchmark that is known, got {other!r}"
-            )
         of = self._known[other] if other else benchmark
         key = (of.id, part, facts)
         if key not in self._read:

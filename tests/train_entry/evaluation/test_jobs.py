@@ -116,18 +116,15 @@ def defined(root, tmp_path, name, *changes):
         text = text.replace(old, new)
     path = tmp_path / "mine.toml"
     path.write_text(text)
-    others = [one for one in (root.parent / "definitions").glob("*.toml") if one.stem != name]
-    return known_benchmarks(map(str, (path, *others)))
+    return known_benchmarks(map(str, (path, *(root.parent / "definitions").glob("*.toml"))))
 
 
-def test_another_benchmark_that_is_not_known_is_told(root, tmp_path):
+def test_another_benchmark_that_is_not_known_is_refused(root, tmp_path):
     change = 'classes_of = "small-digits"', 'classes_of = "nowhere"'
-    mine = defined(root, tmp_path, "small-shifted-digits", change)
-    jobs, missing = plan_jobs(mine, options(root, benchmarks=("mine",)))
-    assert jobs == []
-    assert missing == {
-        "mine--shift": "mine: expected another benchmark that is known, got 'nowhere'"
-    }
+    with pytest.raises(
+        ConfigError, match=r"mine.toml: recipe.shift: expected ids of the registry, got nowhere"
+    ):
+        defined(root, tmp_path, "small-shifted-digits", change)
 
 
 @pytest.mark.parametrize(
