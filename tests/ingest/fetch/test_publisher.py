@@ -59,7 +59,7 @@ def test_robots_txt_may_be_only_recorded_or_ignored(serve):
 )
 def test_a_broken_robots_txt_is_read_as_the_rfc_says(serve, page, outcome):
     web = with_robots(serve, page)
-    assert visit(web.url(HOST, "/x"), fetch={"timeout_s": 1.0}).outcome is outcome
+    assert visit(web.url(HOST, "/x"), fetch={"timeout_s": 2.0}).outcome is outcome
 
 
 def test_the_agent_of_robots_txt_is_ours(serve):
@@ -80,14 +80,14 @@ def test_opt_out_headers_are_honoured_and_recorded(serve):
 
 def test_a_candidate_that_is_late_spoils_no_robots_txt_for_others(serve):
     site = Site()
-    site.add("other.localhost", "/robots.txt", Page(b"", 404, delay_s=0.4))
-    site.add("other.localhost", "/x", Page(BODY, delay_s=0.4))
+    site.add("other.localhost", "/robots.txt", Page(b"", 404, delay_s=1.2))
+    site.add("other.localhost", "/x", Page(BODY, delay_s=1.2))
     web = serve(site)
     site.pages[HOST, "/late"] = Page(
-        b"", 302, (("Location", web.url("other.localhost", "/x")),), delay_s=0.9
+        b"", 302, (("Location", web.url("other.localhost", "/x")),), delay_s=3.0
     )
     options = BuildOptions(
-        output="unused", fetch=FetchOptions(allow_network=LOOPBACK, timeout_s=1.2)
+        output="unused", fetch=FetchOptions(allow_network=LOOPBACK, timeout_s=4.0)
     )
 
     async def run():

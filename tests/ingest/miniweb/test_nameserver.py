@@ -29,7 +29,7 @@ def ask(serve):
 
         def query(name, kind="A", over=dns.query.udp):
             message = dns.message.make_query(name, kind)
-            return over(message, "127.0.0.1", port=server.port, timeout=0.5)
+            return over(message, "127.0.0.1", port=server.port, timeout=3)
 
         query.server = server
         return query

@@ -52,9 +52,10 @@ def test_a_reset_is_no_ordinary_end(serve):
 
 def test_waiting_keeps_the_connection_open(serve):
     web = served(serve, HEAD, Wait())
-    with socket.create_connection(("127.0.0.1", web.port), timeout=0.2) as connection:
+    with socket.create_connection(("127.0.0.1", web.port), timeout=10) as connection:
         connection.sendall(f"GET /x HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         assert connection.recv(1000) == HEAD.content
+        connection.settimeout(0.2)
         with pytest.raises(TimeoutError):
             connection.recv(1000)
 

@@ -80,7 +80,7 @@ def test_a_file_that_kills_its_resizer_costs_only_itself(monkeypatch):
 
 def test_a_file_that_hangs_its_resizer_costs_only_itself(monkeypatch):
     monkeypatch.setenv(MARKERS_VARIABLE, "1")
-    hang, last = resize_all([CHINA + HANG_MARKER, CHINA], decode_timeout_s=1)
+    hang, last = resize_all([CHINA + HANG_MARKER, CHINA], decode_timeout_s=2)
     assert hang is Outcome.DECODER_TIMEOUT
     assert last.startswith(b"\xff\xd8\xff")
 
