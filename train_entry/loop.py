@@ -43,21 +43,22 @@ def train(config: TrainConfig, ranks: Ranks) -> bool:
     """
     torch.manual_seed(config.seed)
     run = Run.open(config, ranks)
-    with ExitStack() as stack:
-        if ranks.first:
-            steps = config.optim.steps
-            run.journal = Journal(config.output, config.journal, run.step, steps)
-            stack.enter_context(run.journal)
-        stop = stack.enter_context(_stop_signals())
-        batches = iter(run.loader)
-        while run.step < config.optim.steps:
-            with run.profiled():
-                stopped = run.advance(batches, bool(stop))
-            last = stopped or run.step == config.optim.steps
-            if last or run.step % config.checkpoint.every == 0:
-                run.save()
-            if stopped:
-                break
+    with _stop_signals() as stop:
+        with ExitStack() as stack:
+            if ranks.first:
+                steps = config.optim.steps
+                run.journal = Journal(config.output, config.journal, run.step, steps)
+                stack.enter_context(run.journal)
+            batches = iter(run.loader)
+            while run.step < config.optim.steps:
+                with run.profiled():
+                    stopped = run.advance(batches, bool(stop))
+                last = stopped or run.step == config.optim.steps
+                if last or run.step % config.checkpoint.every == 0:
+                    run.save()
+                if stopped:
+                    break
+        # At last: where one has left with 75, torchrun ends those that still write.
         run.checkpoints.finish()
     return run.step == config.optim.steps
 

@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
+import torch.distributed as dist
 
 from schemas.figures import Evaluation, Figure
 from schemas.manifest import decode
@@ -17,7 +20,11 @@ from tests.building import record_of, uncurated
 from tests.clutter import png_of
 from tests.digits import cluttered_digits
 from tests.small_benchmarks import write_benchmarks
+from tests.train_entry.ranks import on_ranks
 from train_entry.config import CONFIG_FOLDER
+from train_entry.evaluation.options import EvaluateOptions
+from train_entry.evaluation.whole import evaluate
+from train_entry.parallel import Ranks
 
 # Two builds and two pretrainings by the real commands: minutes on a busy machine.
 pytestmark = pytest.mark.timeout(1200)
@@ -178,6 +185,20 @@ def test_two_ranks_find_exactly_what_one_finds(folder, definitions, clean, whole
     code, said = run(*launch, *told, "--benchmarks", *SETS)
     assert code == 0, said
     assert same_but_fine_tuning(output) == same_but_fine_tuning(whole)
+
+
+def _sees_the_report(told):
+    ranks = Ranks(dist.get_rank(), dist.get_world_size(), torch.device("cpu"))
+    evaluate(EvaluateOptions.model_validate(told), ranks)
+    return Path(told["output"], "index.html").exists()
+
+
+def test_no_rank_leaves_before_the_report_is_written(folder, definitions, clean):
+    # If one left with another code than 0 before that, torchrun would end the one that writes.
+    told = {"model": str(clean[1]), "root": str(folder / "root"), "output": str(folder / "left")}
+    told |= {"definitions": tuple(map(str, definitions)), "workers": 0}
+    told |= {"benchmarks": ("small-digits",), "protocols": ("nearest_neighbors",)}
+    assert on_ranks(2, _sees_the_report, told) == [True, True]
 
 
 def same_but_fine_tuning(output):

@@ -20,6 +20,7 @@ from train_entry.evaluation.options import EvaluateOptions
 from train_entry.evaluation.report import write_report
 from train_entry.evaluation.results import JobResult, benchmark_result
 from train_entry.evaluation.runner import Runner, deviations_of
+from train_entry.evaluation.together import gathered
 from train_entry.parallel import Ranks
 
 _VERSIONED = ("uncurated", "torch", "scikit-learn", "numpy", "pillow", "simplejpeg")
@@ -50,6 +51,8 @@ def evaluate(options: EvaluateOptions, ranks: Ranks) -> bool:
         for name, reason in missing.items():
             _LOG.warning("%s: not evaluated: %s", name, reason)
         _LOG.info("%s/index.html: %d benchmarks and protocols", options.output, len(done))
+    # One that left with another code than 0 would have torchrun end the one that writes.
+    gathered(None, ranks)
     return not missing
 
 
