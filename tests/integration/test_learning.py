@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from tests.clutter import png_of
@@ -34,6 +35,8 @@ def _learn(told):
     return accuracies
 
 
+# A minute alone, several where cores are shared.
+@pytest.mark.timeout(900)
 def test_a_short_pretraining_lifts_k_nn_accuracy_over_a_random_network(tmp_path):
     tiles, _ = photo_tiles(NUM_GALLERY + NUM_QUERIES)
     files = [png_of(one) for one in tiles[:NUM_GALLERY]]
@@ -41,7 +44,7 @@ def test_a_short_pretraining_lifts_k_nn_accuracy_over_a_random_network(tmp_path)
     output = tmp_path / "run"
     told = [f"data={tmp_path / 'dataset'}", f"output={output}", f"loader.cache={tmp_path}"]
     told += [f"optim.steps={STEPS}", f"swav.prototypes={PROTOTYPES}", "optim.warmup_steps=50"]
-    ((random, trained),) = on_ranks(1, _learn, told)
+    ((random, trained),) = on_ranks(1, _learn, told, timeout_s=800)
     (*_, last) = read_journal(output / JOURNAL_FILE)
     # ln K is the loss of a network that has collapsed.
     assert last["loss"] < math.log(PROTOTYPES) - 0.1

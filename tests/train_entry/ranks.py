@@ -11,10 +11,8 @@ import torch.distributed as dist
 
 from train_entry.command_line import leave
 
-TIMEOUT_S = 200
 
-
-def on_ranks(world, function, *arguments):
+def on_ranks(world, function, *arguments, timeout_s=250):
     """What `function(*arguments)` gives on each of `world` ranks, in order."""
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
@@ -25,7 +23,7 @@ def on_ranks(world, function, *arguments):
         for child in children:
             child.start()
         for child in children:
-            child.join(TIMEOUT_S)
+            child.join(timeout_s)
         left = [child for child in children if child.is_alive()]
         for child in left:
             child.kill()
