@@ -172,7 +172,7 @@ def lie_in_a_shard_under_fitting_digests(edited):
         "phash": lambda row: "f" * 64,
         "texture": lambda row: row["texture"] ^ 1,
         "md5": lambda row: "0" * 32,
-        "num_frames": lambda row: 2,
+        "num_frames": lambda row: row["num_frames"] + 1,
     }
     name = edited.draw.choice(sorted(lies))
     commit = edited.any_commit(edited.can_be_forged)

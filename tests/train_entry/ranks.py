@@ -11,13 +11,16 @@ import torch.distributed as dist
 
 from train_entry.command_line import leave
 
+# Imports the trainer once, which takes seconds, and forks the ranks.
+_SERVED = multiprocessing.get_context("forkserver")
+_SERVED.set_forkserver_preload(["train_entry.loop", "train_entry.evaluation.whole"])
+
 
 def on_ranks(world, function, *arguments, timeout_s=250):
     """What `function(*arguments)` gives on each of `world` ranks, in order."""
-    context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         children = [
-            context.Process(target=_run, args=(folder, rank, world, function, arguments))
+            _SERVED.Process(target=_run, args=(folder, rank, world, function, arguments))
             for rank in range(world)
         ]
         for child in children:
