@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 from collections import Counter
 
@@ -81,8 +82,6 @@ EXIT_CODES = {"SIGKILL": -9, "SIGTERM": -15, "SIGINT": 130}
 
 @pytest.mark.parametrize("signal_name", EXIT_CODES)
 def test_a_killed_build_leaves_no_process_behind(serve, tmp_path, signal_name):
-    import signal
-
     site = Site()
     for number in range(40):
         site.add("swamp.localhost", f"/{number}", Page(delivery=Delivery.DRIP))
@@ -95,6 +94,8 @@ def test_a_killed_build_leaves_no_process_behind(serve, tmp_path, signal_name):
         command("build", f"--output={tmp_path / 'd'}", f"--input={table}", *ALLOW),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # What a shell starts in the background ignores Ctrl-C, and so would all below it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     # robots.txt, and as many as a host gets that has not answered yet.
     assert web.wait_for_requests(4)
