@@ -4,7 +4,7 @@ import ast
 
 from ingest.benchmark_lists.archive import Archive, Rows, broken
 
-SEPARATOR = "|"
+_SEPARATOR = "|"
 _PLACES = ("dataset_dollarstreet/images_v2.csv", "images_v2.csv")
 
 
@@ -14,7 +14,7 @@ def read(archive: Archive) -> Rows:
     try:
         return {
             one["imageRelPath"]: {
-                "label": SEPARATOR.join(_texts(one["topics"])),
+                "label": _SEPARATOR.join(_texts(one["topics"])),
                 "household": one["place"],
                 "income": one["income"],
                 "region": one["region.id"],

@@ -86,6 +86,9 @@ def _writable(path: str) -> Iterator[None]:
     """A full disk, a folder that is a file, and what else keeps a file from being written."""
     try:
         yield
+    except FileNotFoundError:
+        # A rival has swept the partial file away: whoever packs knows what that means.
+        raise
     except OSError as error:
         raise StorageError(f"{path}: expected to write it, got {error}") from error
 

@@ -131,7 +131,7 @@ def test_check_fails_if_a_named_benchmark_is_missing(tmp_path, capsys):
         (["prepare"], "prepare: expected --root, got none"),
         (
             ["prepare", "--root=x"],
-            "--root: expected folders named after benchmarks, got none of 14",
+            "--root: expected folders named after benchmarks, got none of 15",
         ),
         (["prepare", "roxford", "--root=x"], "expected --benchmark roxford, got 'roxford'"),
         (["check", "--root=x"], "--root: expected folders named after benchmarks, got none of"),
